@@ -1,0 +1,19 @@
+/** What a zod schema found wrong, as one line for people that names each field. */
+import type { z } from 'zod'
+
+const mostNamed = 5
+
+/** Such as `telephony.44.intervals.0.per_minute_usd: expected ...; unknown field "colour"`. */
+export function describeIssues(error: z.ZodError): string {
+  const described = error.issues.slice(0, mostNamed).map(describeIssue)
+  const unnamed = error.issues.length - described.length
+  return unnamed > 0 ? `${described.join('; ')}; and ${unnamed} more` : described.join('; ')
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const path = issue.path.map(String).join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${[path, key].filter(Boolean).join('.')}: unknown field`).join('; ')
+  }
+  return path === '' ? issue.message : `${path}: ${issue.message}`
+}
