@@ -15,5 +15,6 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => `${[path, key].filter(Boolean).join('.')}: unknown field`).join('; ')
   }
-  return path === '' ? issue.message : `${path}: ${issue.message}`
+  const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message
+  return path === '' ? message : `${path}: ${message}`
 }
