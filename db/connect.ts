@@ -1,0 +1,72 @@
+/** Connections to Postgres: how each kind of process connects, how long it may wait, and how values come back. */
+import { Kysely, PostgresDialect } from 'kysely'
+import pg from 'pg'
+
+import type { Db, Schema } from './schema.ts'
+
+/**
+ * What each kind of process may do and how long a statement, a lock and an idle transaction may last. A process that
+ * freezes inside a transaction loses it after `idleMs`, so it cannot hold a wallet for longer than that.
+ */
+const profiles = {
+  worker: { role: 'wallet_worker', statementMs: 10_000, lockMs: 2_000, idleMs: 5_000 },
+  auditor: { role: 'wallet_auditor', statementMs: 600_000, lockMs: 2_000, idleMs: 600_000 },
+  operator: { role: null, statementMs: 600_000, lockMs: 10_000, idleMs: 60_000 },
+} as const
+
+export type ConnectionProfile = keyof typeof profiles
+
+export type ConnectOptions = {
+  profile: ConnectionProfile
+  /** Shown in `pg_stat_activity`. */
+  name: string
+  poolSize?: number
+  /** Told when an idle connection breaks. The pool opens another; nothing else has to be done. */
+  onConnectionLost?: (error: Error) => void
+}
+
+/**
+ * A pool. Connects when first used.
+ *
+ * Shape: bigint columns come back as `bigint`, numeric as text, timestamptz as Date (we write whole milliseconds).
+ */
+export function connect(databaseUrl: string, options: ConnectOptions): Db {
+  const { role, statementMs, lockMs, idleMs } = profiles[options.profile]
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    application_name: `wallet ${options.name}`,
+    max: options.poolSize ?? 4,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    statement_timeout: statementMs,
+    lock_timeout: lockMs,
+    idle_in_transaction_session_timeout: idleMs,
+    options: role === null ? '-c synchronous_commit=on' : `-c synchronous_commit=on -c role=${role}`,
+    types: { getTypeParser: typeParser },
+  })
+  pool.on('error', (error) => options.onConnectionLost?.(error))
+  pool.on('connect', nameHotStatements)
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
+}
+
+const int8 = 20
+
+function typeParser(oid: number, format?: 'text' | 'binary') {
+  return oid === int8 ? BigInt : pg.types.getTypeParser(oid, format)
+}
+
+const statementName = /^\s*\/\* ([a-z-]+) \*\//
+
+/**
+ * A statement that begins with a name in a comment (`/* post-usage *\/ insert ...`) is prepared once per connection under
+ * that name, which halves what Postgres spends on planning it. Kysely itself never names statements.
+ */
+function nameHotStatements(client: pg.ClientBase): void {
+  const query = client.query.bind(client) as (...args: unknown[]) => unknown
+  Object.assign(client, {
+    query: (text: unknown, values: unknown, ...rest: unknown[]) => {
+      const name = typeof text === 'string' ? statementName.exec(text)?.[1] : undefined
+      return name === undefined ? query(text, values, ...rest) : query({ name, text, values }, ...rest)
+    },
+  })
+}

@@ -1,0 +1,151 @@
+/** The rate book: all prices there are, read once and held in memory until a new price appears. */
+import { sql } from 'kysely'
+
+import { workspaceId as workspaceIdSchema } from '../billing/ids.ts'
+import {
+  parseRateCard,
+  parseWorkspaceRate,
+  rateCardInForce,
+  withWorkspaceRates,
+  type RateCard,
+  type RateCardJson,
+  type WorkspaceRate,
+} from '../billing/rate-card.ts'
+import { defaultRateCardJson } from '../billing/rates-default.ts'
+import { telephonyPrefixes } from '../billing/telephony-prefixes.ts'
+import type { Db, Tx } from './schema.ts'
+
+export type RateBook = {
+  version: bigint
+  /** The card that prices usage of a workspace that began then, its own rates included; null before the first card. */
+  cardFor: (workspaceId: string, startedAt: Date) => RateCard | null
+  /** The card of that name, with the rates the workspace had then: what a booked transaction was priced with. */
+  cardNamed: (rateCardId: string, workspaceId: string, startedAt: Date) => RateCard | null
+}
+
+/** Gives the rate book of a version, reading it only when it is not the one read last. */
+export function createRateBookCache(): (trx: Tx, version: bigint) => Promise<RateBook> {
+  let book: RateBook | null = null
+  return async (trx, version) => {
+    if (book?.version !== version) book = await readRateBook(trx)
+    return book
+  }
+}
+
+/** Reads the version first: a price that is added meanwhile makes the next look at the version read again. */
+export async function readRateBook(db: Db): Promise<RateBook> {
+  const { version } = await db.selectFrom('price_list').select('version').executeTakeFirstOrThrow()
+  const cards = await readRateCards(db)
+  const agreed = await readWorkspaceRates(db)
+  const priced = new Map<string, RateCard>()
+
+  // Of a workspace's rates in order of their dates, how many had begun says which ones they were.
+  const withAgreed = (card: RateCard, workspaceId: string, startedAt: Date): RateCard => {
+    const rates = agreed.get(workspaceId)
+    if (rates === undefined) return card
+    const begun = rates.filter((rate) => rate.effectiveFrom <= startedAt).length
+    const name = `${card.id}/${workspaceId}/${begun}`
+    const found = priced.get(name) ?? withWorkspaceRates(card, rates, startedAt)
+    priced.set(name, found)
+    return found
+  }
+  return {
+    version,
+    cardFor: (workspaceId, startedAt) => {
+      const card = rateCardInForce(cards.values(), startedAt)
+      return card === null ? null : withAgreed(card, workspaceId, startedAt)
+    },
+    cardNamed: (rateCardId, workspaceId, startedAt) => {
+      const card = cards.get(rateCardId)
+      return card === undefined ? null : withAgreed(card, workspaceId, startedAt)
+    },
+  }
+}
+
+/** Where prices come from on a new database. Does nothing when there is a rate card already. */
+export async function seedDefaultRateCard(trx: Tx): Promise<void> {
+  const known = await trx.selectFrom('rate_card').select('rate_card_id').limit(1).executeTakeFirst()
+  if (known !== undefined) return
+  await publishRateCard(trx, {
+    rateCardId: 'standard',
+    effectiveFrom: new Date('2020-01-01T00:00:00Z'),
+    card: defaultRateCardJson,
+    places: new Map(telephonyPrefixes.map(([prefix, place]) => [prefix, place])),
+  })
+}
+
+/**
+ * Adds a rate card. It can never be changed or removed; a newer one takes its place.
+ *
+ * Throws: BillingError `malformed_rate_card`, naming every field that is wrong; a unique violation when the name or the
+ *         date is taken.
+ */
+export async function publishRateCard(
+  trx: Tx,
+  { rateCardId, effectiveFrom, card, places }: NewRateCard,
+): Promise<void> {
+  parseRateCard(card, { id: rateCardId, effectiveFrom })
+  await trx
+    .insertInto('rate_card')
+    .values({
+      rate_card_id: rateCardId,
+      effective_from: effectiveFrom,
+      voice: JSON.stringify(card.voice),
+      recording: JSON.stringify(card.recording),
+      inbound: card.inbound === undefined ? null : JSON.stringify(card.inbound),
+      message_usd: card.message_usd,
+    })
+    .execute()
+  const telephony = Object.entries(card.telephony)
+  await sql`
+    insert into telephony_rate (rate_card_id, prefix, place, rate)
+    select ${rateCardId}, * from unnest(
+      ${telephony.map(([prefix]) => prefix)}::text[],
+      ${telephony.map(([prefix]) => places?.get(prefix) ?? '')}::text[],
+      ${telephony.map(([, rate]) => JSON.stringify(rate))}::jsonb[])`.execute(trx)
+}
+
+export type NewRateCard = {
+  rateCardId: string
+  effectiveFrom: Date
+  card: RateCardJson
+  /** What each prefix is called, for people. */
+  places?: ReadonlyMap<string, string>
+}
+
+async function readRateCards(db: Db): Promise<Map<string, RateCard>> {
+  const cards = await db.selectFrom('rate_card').selectAll().orderBy('effective_from').execute()
+  const rates = await db.selectFrom('telephony_rate').select(['rate_card_id', 'prefix', 'rate']).execute()
+  const telephony = Map.groupBy(rates, (rate) => rate.rate_card_id)
+  return new Map(
+    cards.map((card) => [
+      card.rate_card_id,
+      parseRateCard(
+        {
+          voice: card.voice,
+          recording: card.recording,
+          message_usd: card.message_usd,
+          telephony: Object.fromEntries(
+            (telephony.get(card.rate_card_id) ?? []).map((rate) => [rate.prefix, rate.rate]),
+          ),
+          ...(card.inbound === null ? {} : { inbound: card.inbound }),
+        },
+        { id: card.rate_card_id, effectiveFrom: card.effective_from },
+      ),
+    ]),
+  )
+}
+
+async function readWorkspaceRates(db: Db): Promise<Map<string, WorkspaceRate[]>> {
+  const rows = await db.selectFrom('workspace_rate').selectAll().orderBy('effective_from').execute()
+  const rates = rows.map((row) =>
+    parseWorkspaceRate({
+      workspaceId: workspaceIdSchema.parse(row.workspace_id),
+      effectiveFrom: row.effective_from,
+      meter: row.meter,
+      prefix: row.prefix === '' ? null : row.prefix,
+      rate: row.rate,
+    }),
+  )
+  return Map.groupBy(rates, (rate): string => rate.workspaceId)
+}

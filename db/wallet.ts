@@ -1,0 +1,77 @@
+/** The wallet row: the only mutable money row, and the lock before every other lock. */
+import { sql } from 'kysely'
+
+import type { WorkspaceId } from '../billing/ids.ts'
+import type { Micros } from '../billing/money.ts'
+import type { Db, Tx } from './schema.ts'
+
+declare const locked: unique symbol
+
+/** A wallet whose row this transaction holds: the proof that nobody else moves its balance. */
+export type LockedWallet = {
+  readonly workspaceId: WorkspaceId
+  readonly balanceMicros: Micros
+  /** How many ledger transactions it has; the newest one's number. */
+  readonly sequence: bigint
+  /** The newest ledger transaction's hash. */
+  readonly headHash: Buffer
+  readonly [locked]: true
+}
+
+/** Waits for the row. Null when the workspace has no wallet. */
+export async function lockWallet(trx: Tx, workspaceId: WorkspaceId): Promise<LockedWallet | null> {
+  const row = await trx
+    .selectFrom('wallet')
+    .select(['workspace_id', 'balance_micros', 'sequence', 'head_hash'])
+    .where('workspace_id', '=', workspaceId)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  return row === undefined ? null : lockedWallet(row)
+}
+
+export type LockedWallets = {
+  locked: ReadonlyMap<string, LockedWallet>
+  /** Wallets that exist and that another transaction holds just now. */
+  busy: ReadonlySet<string>
+}
+
+/**
+ * Locks many wallets in one order, without waiting: a wallet in use elsewhere is named as busy, so that one held row
+ * never stops the others. A workspace in neither set has no wallet.
+ */
+export async function lockFreeWallets(trx: Tx, workspaceIds: readonly string[]): Promise<LockedWallets> {
+  const { rows } = await sql<WalletRow>`/* lock-free-wallets */
+    select workspace_id, balance_micros, sequence, head_hash from wallet
+    where workspace_id = any(${workspaceIds}::text[])
+    order by workspace_id for no key update skip locked`.execute(trx)
+  const wallets = new Map(rows.map((row) => [row.workspace_id as string, lockedWallet(row)]))
+  const missing = workspaceIds.filter((workspaceId) => !wallets.has(workspaceId))
+  return { locked: wallets, busy: missing.length === 0 ? new Set() : await existing(trx, missing) }
+}
+
+/** The balance as last committed. */
+export async function findBalance(db: Db, workspaceId: WorkspaceId): Promise<Micros | null> {
+  const row = await db
+    .selectFrom('wallet')
+    .select('balance_micros')
+    .where('workspace_id', '=', workspaceId)
+    .executeTakeFirst()
+  return row?.balance_micros ?? null
+}
+
+async function existing(trx: Tx, workspaceIds: readonly string[]): Promise<Set<string>> {
+  const { rows } = await sql<{ workspace_id: string }>`
+    select workspace_id from wallet where workspace_id = any(${workspaceIds}::text[])`.execute(trx)
+  return new Set(rows.map((row) => row.workspace_id))
+}
+
+type WalletRow = { workspace_id: WorkspaceId; balance_micros: Micros; sequence: bigint; head_hash: Buffer }
+
+function lockedWallet(row: WalletRow): LockedWallet {
+  return {
+    workspaceId: row.workspace_id,
+    balanceMicros: row.balance_micros,
+    sequence: row.sequence,
+    headHash: row.head_hash,
+  } as LockedWallet
+}
