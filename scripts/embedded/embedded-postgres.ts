@@ -58,8 +58,10 @@ export async function startEmbeddedPostgres({
   if (user !== null) await chmod(dataDirectory, 0o711)
 
   if (await isMissing(join(paths.data, 'PG_VERSION'))) {
-    log('creating the Postgres data directory...')
-    await createCluster([...prefix, binaries.initdb], { paths, user, durability })
+    const notice = setTimeout(() => log('creating the Postgres data directory...'), 1000)
+    await createCluster([...prefix, binaries.initdb], { paths, user, durability }).finally(() =>
+      clearTimeout(notice),
+    )
   }
   await checkVersion(paths)
   const password = (await readFile(paths.password, 'utf8')).trim()

@@ -2,7 +2,7 @@
 // the distribution's packages into the project's cache. Each is asked for its version before it is believed.
 import { execFile } from 'node:child_process'
 import { access, constants, mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { listPackageSources, type PackageSource, unpackPackage } from './debian-packages.ts'
 
@@ -38,7 +38,7 @@ export async function findRedisBinary({
   }
   if (tried.length === 0) tried.push(`${programNames.join(' or ')} on PATH: none`)
 
-  const cache = join(cacheDirectory, 'redis')
+  const cache = resolve(cacheDirectory, 'redis')
   const cached = await proveUnpacked(cache)
   if (typeof cached !== 'string') return cached
   tried.push(`the project's cache, ${cache}: ${cached}`)
@@ -55,7 +55,9 @@ export async function findRedisBinary({
 }
 
 /** The binary, or in words why it cannot be used. */
-async function prove(path: string, libraryDirectories: string[]): Promise<RedisBinary | string> {
+async function prove(program: string, libraryDirectories: string[]): Promise<RedisBinary | string> {
+  // It will be started from its data directory, where a relative path means something else.
+  const path = resolve(program)
   const environment = redisEnvironment(libraryDirectories)
   const output = await run(path, ['--version'], { env: environment, timeout: 10_000 }).then(
     ({ stdout }) => stdout,
