@@ -1,0 +1,87 @@
+/**
+ * A lane: one batch at a time, and while it is under way the next one gathers. No timer: an idle lane starts at once, a
+ * busy one takes all that has come when it is free. Under load batches grow by themselves.
+ */
+
+export type Lane<Item, Result> = {
+  /** Resolves when the batch that carried the item is done with it. */
+  submit: (item: Item) => Promise<Result>
+  /** Items that wait or are under way. */
+  size: () => number
+  /** Lets the batch under way end and rejects what waits with `reason`. */
+  close: (reason: Error) => Promise<void>
+}
+
+/** What a batch says of an item that it left undone: it comes again, first, in the next batch. */
+export const again = Symbol('again')
+
+/**
+ * Shape: `run` gets up to `most` items and gives a result for each, in order. When it throws, all of its items are
+ *        rejected with that error.
+ */
+export function createLane<Item, Result>({
+  most,
+  run,
+}: {
+  most: number
+  run: (items: Item[]) => Promise<(Result | typeof again)[]>
+}): Lane<Item, Result> {
+  type Waiting = { item: Item; resolve: (result: Result) => void; reject: (error: unknown) => void }
+  let waiting: Waiting[] = []
+  let running = 0
+  let closed: Error | null = null
+  let idle: Promise<void> = Promise.resolve()
+
+  const drain = async (): Promise<void> => {
+    // One turn of the event loop: whatever arrived in the same breath goes into the first batch.
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+    while (waiting.length > 0) {
+      const batch = waiting.length <= most ? waiting : waiting.slice(0, most)
+      waiting = waiting.length <= most ? [] : waiting.slice(most)
+      running = batch.length
+      const left = await runBatch(batch)
+      running = 0
+      if (closed === null) waiting = left.length === 0 ? waiting : [...left, ...waiting]
+      else rejectAll(left, closed)
+    }
+  }
+
+  const runBatch = async (batch: Waiting[]): Promise<Waiting[]> => {
+    try {
+      const results = await run(batch.map((each) => each.item))
+      return batch.filter((each, index) => {
+        const result = results[index]
+        if (result === again) return true
+        each.resolve(result as Result)
+        return false
+      })
+    } catch (error) {
+      rejectAll(batch, error)
+      return []
+    }
+  }
+
+  const rejectAll = (items: Waiting[], error: unknown): void => {
+    for (const each of items) each.reject(error)
+  }
+
+  return {
+    submit: (item) =>
+      new Promise((resolve, reject) => {
+        if (closed !== null) {
+          reject(closed)
+          return
+        }
+        waiting.push({ item, resolve, reject })
+        if (waiting.length === 1 && running === 0) idle = idle.then(drain)
+      }),
+    size: () => waiting.length + running,
+    close: async (reason) => {
+      closed = reason
+      rejectAll(waiting.splice(0), reason)
+      await idle
+    },
+  }
+}

@@ -1,0 +1,107 @@
+/** The worker process: reads the environment, wires everything by hand, and ends well. */
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+
+import { connect } from '../db/connect.ts'
+import { readWorkerConfig, type WorkerConfig } from '../runtime/config.ts'
+import { createLog, type Log } from '../runtime/log.ts'
+import { closeOnSignal } from '../runtime/shutdown.ts'
+import { startHeartbeatWorker, watchHeartbeat } from './heartbeat.ts'
+import { createPostingBatch } from './posting-batch.ts'
+import { assertDurableRedis } from './redis-check.ts'
+import { startRelay } from './relay.ts'
+import { startSweeps } from './sweep.ts'
+import { startUsageWorkers } from './usage-worker.ts'
+import { startWorkspaceWorker } from './workspace-worker.ts'
+
+async function main(): Promise<void> {
+  const config = readWorkerConfig(process.env)
+  const log = createLog(config.logLevel, 'workers')
+  const close = await startWorkers(config, log)
+  closeOnSignal(close, { log })
+  process.send?.('ready')
+}
+
+async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promise<void>> {
+  const stopping = new AbortController()
+  const connection = new Redis(config.redisUrl, { maxRetriesPerRequest: null })
+  // Every worker reports the loss of its queue; the connection itself need not say it again.
+  connection.on('error', (error) => log.debug({ err: error }, 'redis connection error'))
+  await assertDurableRedis(connection)
+
+  const onConnectionLost = (error: Error): void => {
+    log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another')
+  }
+  const postingDb = connect(config.databaseUrl, {
+    profile: 'worker',
+    name: 'posting',
+    poolSize: 1,
+    onConnectionLost,
+  })
+  const db = connect(config.databaseUrl, {
+    profile: 'worker',
+    name: 'workers',
+    poolSize: 8,
+    onConnectionLost,
+  })
+  const context = { connection, prefix: config.queuePrefix, log }
+  const queues = queuesOf(connection, config.queuePrefix, log)
+
+  const batch = createPostingBatch({
+    db: postingDb,
+    log,
+    most: config.postingBatchSize,
+    onBatch: ({ events, durationMs }) =>
+      log.debug({ events, durationMs: Math.round(durationMs) }, 'usage posted'),
+  })
+  const workers = [
+    ...startUsageWorkers(context, {
+      db,
+      batch,
+      workers: config.usageWorkers,
+      concurrency: config.usageConcurrency,
+    }),
+    startWorkspaceWorker(context, { db, batch, stopping: stopping.signal }),
+    startHeartbeatWorker(context, db),
+  ]
+  const repeating = [
+    startRelay({ db, log, queueNamed: queues.named }),
+    ...startSweeps({ db, log, batch, queueNamed: queues.named }),
+    watchHeartbeat(context, { db, onWedged: () => process.exit(1) }),
+  ]
+  log.info(
+    { usageWorkers: config.usageWorkers, usageConcurrency: config.usageConcurrency },
+    'workers are ready',
+  )
+
+  return async () => {
+    stopping.abort()
+    const closed = Promise.all(workers.map((worker) => worker.close()))
+    // Jobs in hand finish within moments, unless Postgres is away: then they are given back.
+    const givingUp = setTimeout(() => void batch.close(), 10_000)
+    await closed
+    clearTimeout(givingUp)
+    await batch.close()
+    await Promise.all(repeating.map((each) => each.stop()))
+    await queues.close()
+    connection.disconnect()
+    await Promise.all([db.destroy(), postingDb.destroy()])
+  }
+}
+
+function queuesOf(connection: Redis, prefix: string, log: Log) {
+  const queues = new Map<string, Queue>()
+  return {
+    named: (name: string): Queue => {
+      const queue = queues.get(name) ?? new Queue(name, { connection, prefix })
+      if (!queues.has(name)) queue.on('error', (error) => log.debug({ err: error }, 'queue error'))
+      queues.set(name, queue)
+      return queue
+    },
+    close: async (): Promise<void> => {
+      await Promise.all([...queues.values()].map((queue) => queue.close()))
+    },
+  }
+}
+
+await main()

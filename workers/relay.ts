@@ -1,0 +1,45 @@
+/**
+ * The outbox relay: moves staged jobs to BullMQ. It adds first and deletes after, so a crash in between adds a job twice;
+ * its id makes Redis drop the repeat, and where Redis has forgotten it the handler finds the fact booked.
+ */
+import type { Queue } from 'bullmq'
+
+import type { Db } from '../db/schema.ts'
+import { deleteStagedJobs, listStagedJobs, type StagedJob } from '../db/staged-job.ts'
+import type { Log } from '../runtime/log.ts'
+import { repeat, type Repeating } from '../runtime/repeat.ts'
+
+const pageSize = 500
+
+export function startRelay({
+  db,
+  log,
+  queueNamed,
+}: {
+  db: Db
+  log: Log
+  queueNamed: (name: string) => Queue
+}): Repeating {
+  return repeat('relay staged jobs', {
+    everyMs: 250,
+    log,
+    run: async () => (await relayStagedJobs(db, queueNamed)) === pageSize,
+  })
+}
+
+/** Moves one page, oldest first. Returns how many jobs it moved. */
+export async function relayStagedJobs(db: Db, queueNamed: (name: string) => Queue): Promise<number> {
+  const staged = await listStagedJobs(db, pageSize)
+  for (const [queue, jobs] of Map.groupBy(staged, (job) => job.queue)) {
+    await queueNamed(queue).addBulk(jobs.map(bulkJob))
+  }
+  await deleteStagedJobs(
+    db,
+    staged.map((job) => job.id),
+  )
+  return staged.length
+}
+
+function bulkJob({ name, data, options, jobId }: StagedJob) {
+  return { name, data, opts: { ...options, jobId } }
+}

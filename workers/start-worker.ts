@@ -1,0 +1,50 @@
+/** How every worker of ours is set up. What a job's failure means is decided here and nowhere else. */
+import { Worker, type Job } from 'bullmq'
+import type { Redis } from 'ioredis'
+
+import type { QueueName } from '../jobs/queues.ts'
+import type { Log } from '../runtime/log.ts'
+
+export type WorkerContext = { connection: Redis; prefix: string; log: Log }
+
+export type StartedWorker = { close: () => Promise<void> }
+
+/**
+ * Shape: locks last 30 s and are renewed every 15; a crashed worker's jobs are found within about 40 s; a job may be found
+ *        stalled 10 times before it fails for good, because two crashes of a worker say nothing about the job.
+ */
+export function startWorker(
+  { connection, prefix, log }: WorkerContext,
+  queue: QueueName,
+  {
+    concurrency,
+    handle,
+  }: { concurrency: number; handle: (job: Job, token: string | undefined) => Promise<unknown> },
+): StartedWorker {
+  const worker = new Worker(queue, handle, {
+    connection,
+    prefix,
+    concurrency,
+    lockDuration: 30_000,
+    stalledInterval: 10_000,
+    maxStalledCount: 10,
+  })
+  // Redis going away is one event for the operator, not one for every retry.
+  let away = false
+  worker.on('error', (error) => {
+    if (!away) log.warn({ queue, err: error }, 'worker lost its queue and keeps trying')
+    away = true
+  })
+  worker.on('ready', () => {
+    if (away) log.info({ queue }, 'worker has its queue again')
+    away = false
+  })
+  worker.on('stalled', (jobId) => log.warn({ queue, jobId }, 'job stalled and runs again'))
+  worker.on('failed', (job, error) =>
+    log.error(
+      { queue, jobId: job?.id, name: job?.name, attempt: job?.attemptsMade, err: error },
+      'job failed',
+    ),
+  )
+  return { close: () => worker.close() }
+}

@@ -1,0 +1,74 @@
+/** The sweep: searches Postgres and the queue for what was missed, and rings for it. It decides nothing. */
+import type { Queue } from 'bullmq'
+import { sql } from 'kysely'
+
+import type { Db } from '../db/schema.ts'
+import { jobOf } from '../jobs/contract.ts'
+import { schedules } from '../jobs/schedules.ts'
+import { usageReceived } from '../jobs/usage-jobs.ts'
+import type { Log } from '../runtime/log.ts'
+import { repeat, type Repeating } from '../runtime/repeat.ts'
+import type { PostingBatch } from './posting-batch.ts'
+import { rescueFailedUsage } from './usage-worker.ts'
+
+/** An event this young is still on its way through the queue. */
+const youngMs = 2_000
+
+export function startSweeps({
+  db,
+  log,
+  batch,
+  queueNamed,
+}: {
+  db: Db
+  log: Log
+  batch: PostingBatch
+  queueNamed: (name: string) => Queue
+}): Repeating[] {
+  return [
+    repeat('sweep received usage', {
+      everyMs: 5_000,
+      log,
+      run: async () => {
+        if (await hasOverdueUsage(db)) await ring(queueNamed)
+      },
+    }),
+    repeat('rescue failed usage jobs', {
+      everyMs: 10_000,
+      log,
+      run: async () => {
+        const failed = await queueNamed('usage').getFailed(0, 99)
+        return (await rescueFailedUsage(failed, { batch, log })) === 100
+      },
+    }),
+    // Redis may have lost them; putting them in place again changes nothing.
+    repeat('put schedules in place', { everyMs: 60_000, log, run: () => placeSchedules(queueNamed) }),
+  ]
+}
+
+/** Whether an event has lain in Postgres for a while without being posted. */
+async function hasOverdueUsage(db: Db): Promise<boolean> {
+  const row = await db
+    .selectFrom('usage_event')
+    .select('key')
+    .where('state', '=', 'received')
+    .where('received_at', '<', sql<Date>`clock_timestamp() - make_interval(secs => ${youngMs / 1000})`)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+async function ring(queueNamed: (name: string) => Queue): Promise<void> {
+  const job = jobOf(usageReceived, {})
+  await queueNamed(job.queue).add(job.name, job.data, { ...job.options, jobId: job.jobId })
+}
+
+async function placeSchedules(queueNamed: (name: string) => Queue): Promise<void> {
+  for (const { job, everyMs } of schedules) {
+    await queueNamed(job.queue).upsertJobScheduler(
+      job.name,
+      { every: everyMs },
+      { name: job.name, data: {}, opts: job.options },
+    )
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The usage queue: calls and messages go to the posting batch; the doorbell `usage-received` fetches what lies in Postgres.
+ * A job is done when its events are committed, set aside included; running it again changes nothing.
+ */
+import { DelayedError, type Job } from 'bullmq'
+
+import { BillingError } from '../billing/billing-error.ts'
+import type { Db } from '../db/schema.ts'
+import { listReceivedUsage } from '../db/usage-event.ts'
+import { kindOf, refusedArrival, usageArrival, type UsageArrival } from '../jobs/usage-arrival.ts'
+import { callEnded, messageSent, usageBatch, usageReceived } from '../jobs/usage-jobs.ts'
+import type { Log } from '../runtime/log.ts'
+import { shuttingDown, type PostedOutcome, type PostingBatch } from './posting-batch.ts'
+import { startWorker, type StartedWorker, type WorkerContext } from './start-worker.ts'
+
+const pageSize = 500
+
+/** What a job came to: how many events had which outcome. Kept by nobody; tests and traces read it. */
+export type UsageSummary = Partial<Record<PostedOutcome['outcome'], number>>
+
+/** Several small workers share one batch: each fills its share of jobs one round trip at a time. */
+export function startUsageWorkers(
+  context: WorkerContext,
+  { db, batch, workers, concurrency }: { db: Db; batch: PostingBatch; workers: number; concurrency: number },
+): StartedWorker[] {
+  const handle = async (job: Job, token: string | undefined): Promise<UsageSummary> => {
+    try {
+      return await handleUsageJob(job, { db, batch })
+    } catch (error) {
+      if (!(error instanceof BillingError && error.code === shuttingDown)) throw error
+      // The process ends, the job does not: it goes back without losing one of its attempts.
+      await job.moveToDelayed(Date.now() + 1_000, token)
+      throw new DelayedError()
+    }
+  }
+  return Array.from({ length: workers }, () => startWorker(context, 'usage', { concurrency, handle }))
+}
+
+async function handleUsageJob(
+  job: Job,
+  { db, batch }: { db: Db; batch: PostingBatch },
+): Promise<UsageSummary> {
+  if (job.name === usageReceived.name) return await postReceived(db, batch)
+  const arrivals = arrivalsOf(job)
+  if (arrivals.length === 1 && arrivals[0] !== undefined) {
+    const { outcome } = await batch.post(arrivals[0])
+    return { [outcome]: 1 }
+  }
+  return summarize(await Promise.all(arrivals.map((arrival) => batch.post(arrival))))
+}
+
+/**
+ * The events that a job of the usage queue carries. Anything else becomes one refused arrival, so that it is kept.
+ *
+ * Shape: workers take a batch of any length; the limit of 500 is the producer's.
+ */
+export function arrivalsOf(job: Pick<Job, 'name' | 'data' | 'timestamp'>): UsageArrival[] {
+  const receivedAt = new Date(job.timestamp)
+  const data: unknown = job.data
+  if (job.name === callEnded.name) return [usageArrival('call', data, receivedAt)]
+  if (job.name === messageSent.name) return [usageArrival('message', data, receivedAt)]
+  const events: unknown =
+    job.name === usageBatch.name && typeof data === 'object' && data !== null
+      ? Reflect.get(data, 'events')
+      : undefined
+  if (Array.isArray(events) && events.length > 0) {
+    return events.map((event: unknown) => usageArrival(kindOf(event), event, receivedAt))
+  }
+  const detail =
+    job.name === usageBatch.name
+      ? 'events: expected a list of 1 to 500 calls and messages'
+      : `no worker knows the job ${job.name}`
+  return [
+    refusedArrival('unknown', { job: job.name, data }, receivedAt, { reason: 'malformed_payload', detail }),
+  ]
+}
+
+/** Everything that was received and not posted, page by page, until there is no more. */
+async function postReceived(db: Db, batch: PostingBatch): Promise<UsageSummary> {
+  const outcomes: PostedOutcome[] = []
+  let after: UsageArrival | undefined
+  for (;;) {
+    const page = await listReceivedUsage(db, { after, limit: pageSize })
+    outcomes.push(...(await Promise.all(page.map((arrival) => batch.post(arrival)))))
+    if (page.length < pageSize) return summarize(outcomes)
+    after = page.at(-1)
+  }
+}
+
+function summarize(outcomes: readonly PostedOutcome[]): UsageSummary {
+  const summary: UsageSummary = {}
+  for (const { outcome } of outcomes) summary[outcome] = (summary[outcome] ?? 0) + 1
+  return summary
+}
+
+/**
+ * Usage jobs that failed for good (they were found stalled too often: their worker died again and again) are the only
+ * copy of what they carry. Their events are set aside in Postgres, and then they are removed, so that the same job id
+ * can be enqueued again.
+ *
+ * Shape: how many jobs were rescued.
+ */
+export async function rescueFailedUsage(
+  failed: readonly Job[],
+  { batch, log }: { batch: PostingBatch; log: Log },
+): Promise<number> {
+  for (const job of failed) {
+    const detail = `the job failed: ${job.failedReason}`
+    const arrivals = arrivalsOf(job).map((arrival): UsageArrival => ({
+      ...arrival,
+      event: null,
+      refusal: arrival.refusal ?? { reason: 'crashed_worker', detail },
+    }))
+    await Promise.all(arrivals.map((arrival) => batch.post(arrival)))
+    await job.remove()
+    log.error(
+      { jobId: job.id, events: arrivals.length, reason: job.failedReason },
+      'failed usage job set aside',
+    )
+  }
+  return failed.length
+}
