@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { findDeathSignalPrefix } from './setpriv.ts'
 import { isSystemError } from './system-error.ts'
 
 const run = promisify(execFile)
@@ -73,8 +74,10 @@ async function aptOptions(
 }
 
 async function apt(args: string[], workDirectory?: string): Promise<string> {
+  // A fetch must not go on when we are killed.
+  const [command = '', ...prefixed] = [...(await findDeathSignalPrefix('TERM')), 'apt-get', ...args]
   try {
-    const { stdout } = await run('apt-get', args, {
+    const { stdout } = await run(command, prefixed, {
       cwd: workDirectory,
       env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
       maxBuffer: 16 * 1024 * 1024,
@@ -89,8 +92,9 @@ async function apt(args: string[], workDirectory?: string): Promise<string> {
 /** apt's last "E:" line says it best. */
 function lastError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (isSystemError(error, 'ENOENT')) return 'this machine has no apt-get'
   const output = 'stderr' in error && typeof error.stderr === 'string' ? error.stderr : ''
+  // Without setpriv the spawn fails; with it, setpriv complains.
+  if (isSystemError(error, 'ENOENT') || isSystemError(error, 127)) return 'this machine has no apt-get'
   return (
     output
       .trim()

@@ -12,7 +12,7 @@ import { findDeathSignalPrefix, findUserPrefix, nobody, type ServerUser } from '
 
 /** 'durable' loses nothing once it is committed; 'volatile' is for tests, which throw everything away. */
 export type Durability = 'durable' | 'volatile'
-type Paths = { data: string; password: string; log: string; pidFile: string }
+type Paths = { data: string; draft: string; password: string; log: string; pidFile: string }
 
 const run = promisify(execFile)
 const majorVersion = '18'
@@ -59,9 +59,9 @@ export async function startEmbeddedPostgres({
 
   if (await isMissing(join(paths.data, 'PG_VERSION'))) {
     const notice = setTimeout(() => log('creating the Postgres data directory...'), 1000)
-    await createCluster([...prefix, binaries.initdb], { paths, user, durability }).finally(() =>
-      clearTimeout(notice),
-    )
+    await createCluster([...prefix, binaries.initdb], { paths, user, durability })
+      .catch(explainFailedCreation)
+      .finally(() => clearTimeout(notice))
   }
   await checkVersion(paths)
   const password = (await readFile(paths.password, 'utf8')).trim()
@@ -91,12 +91,19 @@ export async function startEmbeddedPostgres({
 
 /** Stops what a killed run left behind; true when there was something. */
 export async function stopOrphanedPostgres(dataDirectory: string): Promise<boolean> {
-  const { data, pidFile } = pathsIn(dataDirectory)
+  const { data, draft, pidFile } = pathsIn(dataDirectory)
   const stopped = await stopOrphans({
     directory: data,
     pidFile,
     names: ['postgres'],
     stopSignals: ['SIGINT', 'SIGQUIT'],
+  })
+  // An interrupted initdb takes a moment to notice.
+  await stopOrphans({
+    directory: draft,
+    pidFile: join(draft, 'postmaster.pid'),
+    names: ['initdb', 'sh', 'postgres'],
+    stopSignals: ['SIGINT'],
   })
   // The noted process is not ours (or is gone). Postgres would believe a live one and refuse; but only with none of our
   // own left may the file go, since it is also how Postgres notices survivors of a crash.
@@ -108,6 +115,7 @@ function pathsIn(dataDirectory: string): Paths {
   const data = join(dataDirectory, 'postgres')
   return {
     data,
+    draft: `${data}.new`,
     password: join(dataDirectory, 'postgres.password'),
     log: join(dataDirectory, 'postgres.log'),
     pidFile: join(data, 'postmaster.pid'),
@@ -126,7 +134,7 @@ async function createCluster(
   [command = '', ...args]: string[],
   { paths, user, durability }: { paths: Paths; user: ServerUser | null; durability: Durability },
 ): Promise<void> {
-  const draft = `${paths.data}.new`
+  const { draft } = paths
   await rm(draft, { recursive: true, force: true })
   await rm(paths.data, { recursive: true, force: true })
   await mkdir(draft, { mode: 0o700 })
@@ -152,9 +160,19 @@ async function createCluster(
       // A throwaway cluster saves itself the disk and, on every connection, most of the password's work.
       ...(durability === 'volatile' ? ['--no-sync', '--set=scram_iterations=1'] : []),
     ],
-    { env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } },
+    { cwd: draft, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } },
   )
   await rename(draft, paths.data)
+}
+
+/** A user id without an entry in /etc/passwd, as some containers have, is the usual reason. */
+function explainFailedCreation(error: Error & { stderr?: string }): never {
+  const reason = error.stderr?.trim() || error.message
+  throw new Error(
+    `Postgres could not create its data directory: ${reason}\n` +
+      'If it is about this user or directory, start as another user; or set DATABASE_URL to a Postgres 18 of your own.',
+    { cause: error },
+  )
 }
 
 async function checkVersion(paths: Paths): Promise<void> {

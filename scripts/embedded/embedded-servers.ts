@@ -27,10 +27,13 @@ export async function startEmbeddedServers(options: {
   redisUrl?: string | undefined
 }): Promise<EmbeddedServers> {
   if (options.databaseUrl && options.redisUrl) return external(options.databaseUrl, options.redisUrl)
-  const lock = await claimDataDirectory(options.dataDirectory)
+  // The servers work in directories of their own, where a relative path means something else.
+  const dataDirectory = resolve(options.dataDirectory)
+  const lock = await claimDataDirectory(dataDirectory)
   try {
-    await reportOrphans(options)
-    const [postgres, redis] = await startBoth(options)
+    if (await stopOrphanedServers(dataDirectory))
+      options.log('stopped servers that an earlier, killed run had left')
+    const [postgres, redis] = await startBoth({ ...options, dataDirectory })
     await lock.publish({ databaseUrl: postgres.url, redisUrl: redis.url })
     let stopping: Promise<void> | null = null
     const stop = async (): Promise<void> => {
@@ -80,16 +83,6 @@ async function claimDataDirectory(dataDirectory: string): Promise<InstanceLock> 
   )
 }
 
-async function reportOrphans({
-  dataDirectory,
-  log,
-}: {
-  dataDirectory: string
-  log: (message: string) => void
-}) {
-  if (await stopOrphanedServers(dataDirectory)) log('stopped servers that an earlier, killed run had left')
-}
-
 /** Both or none. */
 async function startBoth(
   options: Parameters<typeof startEmbeddedServers>[0],
@@ -113,7 +106,8 @@ async function startBoth(
     if (result.status === 'fulfilled') await result.value.stop()
     else failures.push(result.reason)
   }
-  throw failures.length === 1 ? failures[0] : new AggregateError(failures, failures.map(String).join('\n'))
+  if (failures.length === 1) throw failures[0]
+  throw new Error(failures.map(String).join('\n'), { cause: failures })
 }
 
 /** Nothing to start, and so nothing to lock. */

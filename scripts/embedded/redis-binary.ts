@@ -2,9 +2,10 @@
 // the distribution's packages into the project's cache. Each is asked for its version before it is believed.
 import { execFile } from 'node:child_process'
 import { access, constants, mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises'
-import { delimiter, dirname, join, resolve } from 'node:path'
+import { basename, delimiter, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { listPackageSources, type PackageSource, unpackPackage } from './debian-packages.ts'
+import { isAlive } from './process-table.ts'
 
 export type RedisBinary = { path: string; version: string; libraryDirectories: string[] }
 
@@ -103,8 +104,10 @@ async function proveUnpacked(root: string): Promise<RedisBinary | string> {
 
 /** Unpacked and proven in a folder of its own, then renamed: two first starts at once do not meet. */
 async function fetchInto(cache: string, source: PackageSource): Promise<RedisBinary | string> {
+  const draftPrefix = `${basename(cache)}-fetching-`
   await mkdir(dirname(cache), { recursive: true })
-  const workDirectory = await mkdtemp(`${cache}-fetching-`)
+  await sweepDrafts(dirname(cache), draftPrefix)
+  const workDirectory = await mkdtemp(join(dirname(cache), `${draftPrefix}${process.pid}-`))
   try {
     const root = join(workDirectory, 'root')
     await unpackPackage('redis-tools', { workDirectory, root, source })
@@ -113,11 +116,23 @@ async function fetchInto(cache: string, source: PackageSource): Promise<RedisBin
     const fetched = await proveUnpacked(root)
     if (typeof fetched === 'string') return fetched
 
-    await rename(cache, join(workDirectory, 'unusable')).catch(() => undefined)
-    await rename(root, cache).catch(() => undefined)
+    // A rename fails on a cache that is there already: somebody was faster, or it is the damaged one.
+    await rename(root, cache).catch(async () => {
+      if (typeof (await proveUnpacked(cache)) !== 'string') return
+      await rename(cache, join(workDirectory, 'unusable'))
+      await rename(root, cache)
+    })
     return await proveUnpacked(cache)
   } finally {
     await rm(workDirectory, { recursive: true, force: true })
+  }
+}
+
+/** A killed fetch leaves its folder, whose name carries the process id. */
+async function sweepDrafts(parent: string, prefix: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN
+    if (pid > 0 && !(await isAlive(pid))) await rm(join(parent, name), { recursive: true, force: true })
   }
 }
 
