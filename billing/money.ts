@@ -3,17 +3,7 @@
  * arithmetic of sums and rounding; decimals exist only in JSON and on the page. Nothing here passes through a float:
  * the one JSON number, `balanceUsd`, is read from a finished decimal string.
  */
-import {
-  USD,
-  add,
-  dinero,
-  down,
-  toDecimal,
-  toSnapshot,
-  transformScale,
-  trimScale,
-  type Dinero,
-} from 'dinero.js/bigint'
+import { USD, add, dinero, down, toDecimal, toSnapshot, transformScale, type Dinero } from 'dinero.js/bigint'
 import { BillingError } from './billing-error.ts'
 
 declare const microsBrand: unique symbol
@@ -70,7 +60,8 @@ export function displayUsd(amount: Micros): string {
 
 /** Money for people, exact: at least two decimals and as many as it takes, such as "$0.203333" or "$20.00". */
 export function displayUsdExact(amount: Micros): string {
-  return withDollarSign(toDecimal(trimScale(usd(amount))))
+  // Dinero's trimScale would do, but leaves zero with all its six decimals.
+  return withDollarSign(formatUsd(amount).replace(/0{1,4}$/, ''))
 }
 
 /**
