@@ -9,10 +9,30 @@ import type { Db, Schema } from './schema.ts'
  * freezes inside a transaction loses it after `idleMs`, so it cannot hold a wallet for longer than that.
  */
 const profiles = {
-  worker: { role: 'wallet_worker', statementMs: 10_000, lockMs: 2_000, idleMs: 5_000 },
-  auditor: { role: 'wallet_auditor', statementMs: 600_000, lockMs: 2_000, idleMs: 600_000 },
-  operator: { role: null, statementMs: 600_000, lockMs: 10_000, idleMs: 60_000 },
+  posting: { role: 'wallet_worker', statementMs: 10_000, lockMs: 2_000, idleMs: 5_000, plans: 'by_index' },
+  worker: {
+    role: 'wallet_worker',
+    statementMs: 10_000,
+    lockMs: 2_000,
+    idleMs: 5_000,
+    plans: 'by_statistics',
+  },
+  auditor: {
+    role: 'wallet_auditor',
+    statementMs: 600_000,
+    lockMs: 2_000,
+    idleMs: 600_000,
+    plans: 'by_statistics',
+  },
+  operator: { role: null, statementMs: 600_000, lockMs: 10_000, idleMs: 60_000, plans: 'by_statistics' },
 } as const
+
+/**
+ * The posting statements are prepared once and look every row up by its key. On a young database the statistics still say
+ * that the tables are empty; a plan made then would read whole tables for as long as the connection lives.
+ */
+const planByIndex =
+  '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off'
 
 export type ConnectionProfile = keyof typeof profiles
 
@@ -31,7 +51,7 @@ export type ConnectOptions = {
  * Shape: bigint columns come back as `bigint`, numeric as text, timestamptz as Date (we write whole milliseconds).
  */
 export function connect(databaseUrl: string, options: ConnectOptions): Db {
-  const { role, statementMs, lockMs, idleMs } = profiles[options.profile]
+  const { role, statementMs, lockMs, idleMs, plans } = profiles[options.profile]
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     application_name: `wallet ${options.name}`,
@@ -41,7 +61,11 @@ export function connect(databaseUrl: string, options: ConnectOptions): Db {
     statement_timeout: statementMs,
     lock_timeout: lockMs,
     idle_in_transaction_session_timeout: idleMs,
-    options: role === null ? '-c synchronous_commit=on' : `-c synchronous_commit=on -c role=${role}`,
+    options: [
+      '-c synchronous_commit=on',
+      ...(role === null ? [] : [`-c role=${role}`]),
+      ...(plans === 'by_index' ? [planByIndex] : []),
+    ].join(' '),
     types: { getTypeParser: typeParser },
   })
   pool.on('error', (error) => options.onConnectionLost?.(error))

@@ -91,6 +91,25 @@ export async function requeueSetAside(trx: Tx, filter: SetAsideFilter): Promise<
   return requeued.length
 }
 
+/**
+ * Lets events try again that were set aside in the same moment in which their workspace was opened: neither transaction
+ * saw the other. Returns how many there were.
+ */
+export async function requeueOvertakenUsage(trx: Tx): Promise<number> {
+  const overtaken = await trx
+    .selectFrom('usage_event')
+    .innerJoin('wallet', (join) => join.on(sql`wallet.workspace_id`, '=', sql`usage_event.workspace_id`))
+    .select('wallet.workspace_id')
+    .distinct()
+    .where('state', '=', 'set_aside')
+    .where('reason', '=', 'unknown_workspace')
+    .limit(100)
+    .execute()
+  let requeued = 0
+  for (const { workspace_id } of overtaken) requeued += await requeueUnknownWorkspace(trx, workspace_id)
+  return requeued
+}
+
 /** What arrived before its workspace did. */
 export async function requeueUnknownWorkspace(trx: Tx, workspaceId: WorkspaceId): Promise<number> {
   return await requeueSetAside(trx, { workspaceId, reason: 'unknown_workspace' })

@@ -33,7 +33,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another')
   }
   const postingDb = connect(config.databaseUrl, {
-    profile: 'worker',
+    profile: 'posting',
     name: 'posting',
     poolSize: 1,
     onConnectionLost,

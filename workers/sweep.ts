@@ -3,6 +3,7 @@ import type { Queue } from 'bullmq'
 import { sql } from 'kysely'
 
 import type { Db } from '../db/schema.ts'
+import { requeueOvertakenUsage } from '../db/set-aside.ts'
 import { jobOf } from '../jobs/contract.ts'
 import { schedules } from '../jobs/schedules.ts'
 import { usageReceived } from '../jobs/usage-jobs.ts'
@@ -39,6 +40,13 @@ export function startSweeps({
       run: async () => {
         const failed = await queueNamed('usage').getFailed(0, 99)
         return (await rescueFailedUsage(failed, { batch, log })) === 100
+      },
+    }),
+    repeat('requeue overtaken usage', {
+      everyMs: 5_000,
+      log,
+      run: async () => {
+        await db.transaction().execute(requeueOvertakenUsage)
       },
     }),
     // Redis may have lost them; putting them in place again changes nothing.
