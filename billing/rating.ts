@@ -5,9 +5,7 @@ import { rateCount, rateDuration, type Rate, type RatedIncrements } from './rate
 import { isPossibleDuration, type CallUsage, type MessageUsage, type SetAsideReason } from './usage-event.ts'
 
 /** What is measured. */
-export const meters = ['voice', 'telephony', 'recording', 'message', 'number_rental'] as const
-
-export type Meter = (typeof meters)[number]
+export type Meter = 'voice' | 'telephony' | 'recording' | 'message' | 'number_rental'
 
 /** One meter's quantity and money for one usage event. */
 export type RatedLine = {

@@ -46,6 +46,7 @@ describe('against the exact-fraction oracle', () => {
         let picosTimes60 = durationSeconds > 0 ? picos(json.connection_fee_usd ?? '0') * 60n : 0n
         for (const { fromSecond, incrementSeconds, count, perMinuteUsd } of increments) {
           expect(fromSecond).toBe(second)
+          expect(count).toBeGreaterThan(0)
           second += incrementSeconds * count
           picosTimes60 += perMinuteUsd * BigInt(incrementSeconds * count)
         }
