@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+
 import { findDeathSignalPrefix } from './setpriv.ts'
 import { isSystemError } from './system-error.ts'
 

@@ -5,10 +5,12 @@ import { randomBytes } from 'node:crypto'
 import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+
 import { Client } from 'pg'
-import { findPostgresBinaries } from './postgres-binaries.ts'
+
+import { getPostgresBinaries } from './postgres-binaries.ts'
 import { type ManagedServer, startManagedServer, stopOrphans } from './server-process.ts'
-import { findDeathSignalPrefix, findUserPrefix, nobody, type ServerUser } from './setpriv.ts'
+import { findDeathSignalPrefix, getUserPrefix, nobody, type ServerUser } from './setpriv.ts'
 
 /** 'durable' loses nothing once it is committed; 'volatile' is for tests, which throw everything away. */
 export type Durability = 'durable' | 'volatile'
@@ -48,12 +50,12 @@ export async function startEmbeddedPostgres({
   log: (message: string) => void
 }): Promise<ManagedServer> {
   const paths = pathsIn(dataDirectory)
-  const binaries = await findPostgresBinaries()
+  const binaries = await getPostgresBinaries()
   const user = await findServerUser(paths)
   const prefix =
     user === null
       ? await findDeathSignalPrefix('INT')
-      : await findUserPrefix(user, [binaries.postgres, '--version'])
+      : await getUserPrefix(user, [binaries.postgres, '--version'])
   // Lets the server's user pass through, not look around; every secret in here has mode 0600.
   if (user !== null) await chmod(dataDirectory, 0o711)
 

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+
 import type { Durability } from './embedded-postgres.ts'
 import { type RedisBinary, redisEnvironment } from './redis-binary.ts'
 import { commandName, type ManagedServer, startManagedServer, stopOrphans } from './server-process.ts'

@@ -3,10 +3,11 @@
 // thread: the kernel ties a server's life to the thread that started it.
 import { access, constants, mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+
 import { type Durability, startEmbeddedPostgres, stopOrphanedPostgres } from './embedded-postgres.ts'
 import { type ManagedRedis, startEmbeddedRedis, stopOrphanedRedis } from './embedded-redis.ts'
 import { acquireInstanceLock, type Connections, findInstance, type InstanceLock } from './instance-lock.ts'
-import { findRedisBinary } from './redis-binary.ts'
+import { getRedisBinary } from './redis-binary.ts'
 import { externalServer, type ManagedServer } from './server-process.ts'
 
 export type EmbeddedServers = {
@@ -89,7 +90,7 @@ async function startBoth(
 ): Promise<[ManagedServer, ManagedRedis]> {
   const { dataDirectory, log, databaseUrl, redisUrl, durability = 'durable' } = options
   const startRedis = async (): Promise<ManagedRedis> => {
-    const binary = await findRedisBinary({
+    const binary = await getRedisBinary({
       environment: process.env,
       cacheDirectory: join(checkout, '.cache'),
       log,

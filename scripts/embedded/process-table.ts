@@ -3,6 +3,7 @@
 import { execFile } from 'node:child_process'
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
 import { promisify } from 'node:util'
+
 import { isSystemError } from './system-error.ts'
 
 const run = promisify(execFile)

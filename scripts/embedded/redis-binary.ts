@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 import { access, constants, mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises'
 import { basename, delimiter, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+
 import { listPackageSources, type PackageSource, unpackPackage } from './debian-packages.ts'
 import { isAlive } from './process-table.ts'
 
@@ -13,7 +14,7 @@ const run = promisify(execFile)
 const programNames = ['redis-server', 'valkey-server']
 
 /** BullMQ warns about anything older. Throws an error that lists what was tried and the ways out. */
-export async function findRedisBinary({
+export async function getRedisBinary({
   environment,
   cacheDirectory,
   packageSources,

@@ -7,6 +7,7 @@ import { open, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+
 import { isAlive, listProcessesIn } from './process-table.ts'
 
 export type ManagedServer = {
@@ -56,7 +57,7 @@ export async function startManagedServer(options: {
     })
   }
   for (let attempt = 1; current === 'port_taken' && attempt <= 5; attempt += 1) {
-    port = await findFreePort()
+    port = await pickFreePort()
     current = await launchOn(port)
   }
   if (current === 'port_taken') throw new Error(`${name} found no free port on 127.0.0.1`)
@@ -226,7 +227,7 @@ async function readTail(path: string, from: number): Promise<string> {
   }
 }
 
-function findFreePort(): Promise<number> {
+function pickFreePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.once('error', reject)

@@ -23,7 +23,7 @@ export async function findDeathSignalPrefix(signal: 'INT' | 'TERM'): Promise<str
  * A checkout under a home folder with mode 0700 is closed to every other user, so the first choice keeps one capability,
  * to pass through directories. `no_setuid_fixup` is essential there: without it access(2) ignores the capability.
  */
-export async function findUserPrefix(user: ServerUser, proof: string[]): Promise<string[]> {
+export async function getUserPrefix(user: ServerUser, proof: string[]): Promise<string[]> {
   const drop = [
     '--pdeathsig=INT',
     `--reuid=${user.uid}`,

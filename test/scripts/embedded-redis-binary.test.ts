@@ -1,8 +1,10 @@
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { findRedisBinary } from '../../scripts/embedded/redis-binary.ts'
+
+import { getRedisBinary } from '../../scripts/embedded/redis-binary.ts'
 
 /** Nothing listens on port 1. */
 const unreachable = [
@@ -17,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => rm(home, { recursive: true, force: true }))
 
 test('says what it tried and the ways out when there is no Redis to be had', async () => {
-  const search = findRedisBinary({ ...emptyMachine(), packageSources: unreachable })
+  const search = getRedisBinary({ ...emptyMachine(), packageSources: unreachable })
 
   const message = await search.then(String, String)
   expect(message).toContain('redis-server or valkey-server on PATH: none')
@@ -41,7 +43,7 @@ test('passes over a server that BullMQ would complain about and takes the next o
     'Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64',
   )
 
-  const binary = await findRedisBinary({ ...emptyMachine(), packageSources: [] })
+  const binary = await getRedisBinary({ ...emptyMachine(), packageSources: [] })
 
   expect(binary).toEqual({ path: newer, version: 'Valkey 8.0.1', libraryDirectories: [] })
 })
@@ -51,7 +53,7 @@ test('holds to REDIS_SERVER_BIN and says so when it is of no use', async () => {
   const machine = emptyMachine()
   const named = join(home, 'no-such-program')
 
-  const search = findRedisBinary({
+  const search = getRedisBinary({
     ...machine,
     environment: { ...machine.environment, REDIS_SERVER_BIN: named },
   })
@@ -65,7 +67,7 @@ test('does not believe a damaged cache', async () => {
   await writeFile(join(programs, 'redis-server'), 'half a program')
   await chmod(join(programs, 'redis-server'), 0o755)
 
-  const search = findRedisBinary({ ...emptyMachine(), packageSources: unreachable })
+  const search = getRedisBinary({ ...emptyMachine(), packageSources: unreachable })
 
   await expect(search).rejects.toThrow(
     `the project's cache, ${join(home, '.cache', 'redis')}: not a usable server`,

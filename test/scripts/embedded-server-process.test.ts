@@ -3,7 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+
 import { startManagedServer } from '../../scripts/embedded/server-process.ts'
 
 let directory = ''

@@ -3,17 +3,19 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+
 import { afterEach, expect, test, vi } from 'vitest'
+
 import {
   type EmbeddedServers,
   findRunningServers,
   startEmbeddedServers,
   stopOrphanedServers,
 } from '../../scripts/embedded/embedded-servers.ts'
-import { findPostgresBinaries } from '../../scripts/embedded/postgres-binaries.ts'
+import { getPostgresBinaries } from '../../scripts/embedded/postgres-binaries.ts'
 import { isAlive, listProcessesIn } from '../../scripts/embedded/process-table.ts'
-import { findRedisBinary, redisEnvironment } from '../../scripts/embedded/redis-binary.ts'
-import { findUserPrefix, nobody } from '../../scripts/embedded/setpriv.ts'
+import { getRedisBinary, redisEnvironment } from '../../scripts/embedded/redis-binary.ts'
+import { getUserPrefix, nobody } from '../../scripts/embedded/setpriv.ts'
 import {
   exitCodeOf,
   query,
@@ -243,13 +245,13 @@ async function startElsewhere(dataDirectory: string): Promise<Starter> {
 
 /** Servers as they are where the kernel has no parent-death signal and the starter was killed. */
 async function startOrphans(dataDirectory: string): Promise<number[]> {
-  const { postgres } = await findPostgresBinaries()
-  const redis = await findRedisBinary({
+  const { postgres } = await getPostgresBinaries()
+  const redis = await getRedisBinary({
     environment: process.env,
     cacheDirectory: '.cache',
     log: () => undefined,
   })
-  const prefix = isRoot ? await findUserPrefix(nobody, [postgres, '--version']) : []
+  const prefix = isRoot ? await getUserPrefix(nobody, [postgres, '--version']) : []
   const dropRoot = prefix.filter((word) => !word.startsWith('--pdeathsig'))
   const data = join(dataDirectory, 'postgres')
   const options = ['-D', data, '-c', 'listen_addresses=', '-c', 'unix_socket_directories=']

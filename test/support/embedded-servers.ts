@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
+
 import { Redis } from 'ioredis'
 import { Client, type QueryResultRow } from 'pg'
 

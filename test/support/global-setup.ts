@@ -3,8 +3,10 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+
 import { Client } from 'pg'
 import type { TestProject } from 'vitest/node'
+
 import { migrateToLatest } from '../../db/migrate.ts'
 import { startEmbeddedServers, stopOrphanedServers } from '../../scripts/embedded/embedded-servers.ts'
 import { isAlive } from '../../scripts/embedded/process-table.ts'
