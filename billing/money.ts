@@ -69,7 +69,7 @@ export function displayUsdExact(amount: Micros): string {
  *
  * Units:  US dollars.
  * Rounds: down (toward minus infinity) to the cent.
- * Source: DESIGN 2, "money".
+ * Source: `GET /v1/wallet` on the wallet help page.
  */
 export function balanceUsd(amount: Micros): number {
   return Number(toDecimal(floorToCent(amount)))

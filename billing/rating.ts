@@ -44,7 +44,7 @@ export type RateableUsage =
  *         message has one. 0 s is free before anything else is asked: an unanswered call to nowhere costs nothing.
  *         A line may come to zero; when all do, the event is free. Never throws: what has no price is set aside.
  * Rounds: once per line, half-up, to the micro-dollar; the total is the sum of the rounded lines.
- * Source: DESIGN 2; ADR 0004.
+ * Source: "Where charges show up" on the wallet help page; ADR 0004.
  */
 export function rateUsage(card: RateCard, event: RateableUsage): Rating {
   if (event.kind === 'message') {

@@ -1,4 +1,4 @@
-// What these tests start from: rate JSON in the words of the issue, rate cards made of it, and a call to rate.
+// What these tests start from: rate JSON as files have it, rate cards made of it, and a call to rate.
 import { workspaceId } from '../../billing/ids.ts'
 import { parseRateCard, type RateCard, type RateCardJson, type RateJson } from '../../billing/rate-card.ts'
 import type { CallUsage, MessageUsage } from '../../billing/usage-event.ts'

@@ -16,7 +16,7 @@ const nowhere =
   '{"kind":"call","id":"call_9","startedAt":"2019-01-01T00:00:00+02:00","durationSeconds":1,"to":"+99999","recorded":false}'
 
 describe('answers', () => {
-  test('each usage event with its lines, in order, as the issue shows them', async () => {
+  test('each usage event with its lines and their total, in order', async () => {
     const { stdout, stderr, code } = await quote([], `${call}\n${message}\n${nowhere}\n`)
 
     expect(stdout).toBe(
