@@ -64,7 +64,7 @@ export function createProducer(redisUrl: string, options: ProducerOptions = {}):
   ): Promise<Enqueued> => {
     const job = jobOf(contract, payload)
     try {
-      await untilReady(connection, timeoutMs)
+      await withDeadline(untilReady(), timeoutMs)
       await withDeadline(
         queueFor(job).add(job.name, job.data, { ...job.options, jobId: job.jobId }),
         timeoutMs,
@@ -78,6 +78,16 @@ export function createProducer(redisUrl: string, options: ProducerOptions = {}):
       )
     }
     return { jobId: job.jobId }
+  }
+
+  // One listener, however many events wait for the connection.
+  let nextReady = Promise.withResolvers<void>()
+  connection.on('ready', () => {
+    nextReady.resolve()
+    nextReady = Promise.withResolvers<void>()
+  })
+  const untilReady = async (): Promise<void> => {
+    if (connection.status !== 'ready') await nextReady.promise
   }
 
   const queueFor = (job: Job): Queue => {
@@ -101,17 +111,6 @@ export function createProducer(redisUrl: string, options: ProducerOptions = {}):
       connection.disconnect()
       await Promise.allSettled([...queues.values()].map((queue) => queue.close()))
     },
-  }
-}
-
-async function untilReady(connection: Redis, timeoutMs: number): Promise<void> {
-  if (connection.status === 'ready') return
-  const ready = Promise.withResolvers<void>()
-  connection.once('ready', ready.resolve)
-  try {
-    await withDeadline(ready.promise, timeoutMs)
-  } finally {
-    connection.off('ready', ready.resolve)
   }
 }
 

@@ -17,8 +17,10 @@ import { startWorkspaceWorker } from './workspace-worker.ts'
 async function main(): Promise<void> {
   const config = readWorkerConfig(process.env)
   const log = createLog(config.logLevel, 'workers')
-  const close = await startWorkers(config, log)
-  closeOnSignal(close, { log })
+  // A signal may come while we start: it then ends what has been started by that time.
+  const started = startWorkers(config, log)
+  closeOnSignal(async () => (await started)(), { log })
+  await started
   process.send?.('ready')
 }
 

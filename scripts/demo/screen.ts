@@ -1,0 +1,80 @@
+/** The screen of `npm start`: lines that scroll, and one live line below them that is written anew in place. */
+import { stripVTControlCharacters, styleText } from 'node:util'
+
+import { displayUsd, displayUsdExact, micros, type Micros } from '../../billing/money.ts'
+import type { WalletMovement } from './watch-wallet.ts'
+
+export type Screen = {
+  print: (line: string) => void
+  /** Replaces the live line. Where the output is no terminal it is printed now and then instead. */
+  live: (line: string) => void
+  /** Leaves the live line where it is. */
+  end: () => void
+}
+
+const liveEveryMs = 2_000
+
+export function createScreen(output: NodeJS.WriteStream): Screen {
+  let shown = ''
+  let printedAt = 0
+  const clear = (): string => (shown === '' || !output.isTTY ? '' : '\r\u001b[2K')
+  return {
+    print: (line) => {
+      output.write(`${clear()}${line}\n${output.isTTY ? shown : ''}`)
+    },
+    live: (line) => {
+      if (output.isTTY) {
+        const wide = stripVTControlCharacters(line).length > output.columns
+        const fitting = wide ? stripVTControlCharacters(line).slice(0, output.columns - 1) : line
+        output.write(`${clear()}${fitting}`)
+        shown = fitting
+      } else if (line !== shown && performance.now() - printedAt > liveEveryMs) {
+        output.write(`${line}\n`)
+        printedAt = performance.now()
+        shown = line
+      }
+    },
+    end: () => {
+      if (output.isTTY && shown !== '') output.write('\n')
+      shown = ''
+    },
+  }
+}
+
+export const movementHeader = styleText(
+  'dim',
+  `  ${'time'.padEnd(10)}${'what'.padEnd(28)}${'to'.padEnd(16)}${'talk'.padStart(7)}${'cost'.padStart(13)}${'balance'.padStart(12)}`,
+)
+
+export function movementLine(movement: WalletMovement): string {
+  const { kind, reference, amountMicros, balanceAfterMicros, postedAt, to, seconds } = movement
+  const time = postedAt.toISOString().slice(11, 19)
+  const what = kind === 'call' || kind === 'message' ? reference : `${kind} for ${reference}`
+  const talk = seconds === null ? '' : minutesAndSeconds(seconds)
+  const cost = displayUsdExact(amountMicros)
+  const balance = displayUsd(balanceAfterMicros).padStart(12)
+  return (
+    `  ${time.padEnd(10)}${what.padEnd(28)}${(to ?? '').padEnd(16)}${talk.padStart(7)}` +
+    `${styleText(amountMicros < 0n ? 'yellow' : 'green', cost.padStart(13))}` +
+    `${balanceAfterMicros < 0n ? styleText('red', balance) : styleText('bold', balance)}`
+  )
+}
+
+export function liveLine(state: {
+  eventsPerSecond: number
+  p99Ms: number | null
+  balanceMicros: Micros
+  progress: string
+}): string {
+  const p99 = state.p99Ms === null ? '-' : `${Math.round(state.p99Ms)} ms`
+  const balance = displayUsd(micros(state.balanceMicros))
+  return (
+    `${styleText('cyan', '▸')} ${String(state.eventsPerSecond).padStart(5)} events/s   ` +
+    `p99 ${p99.padStart(6)}   balance ${styleText('bold', balance)}   ${state.progress}`
+  )
+}
+
+function minutesAndSeconds(seconds: number): string {
+  const whole = Math.round(seconds)
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`
+}

@@ -1,0 +1,164 @@
+/**
+ * What a script works on: the servers that DATABASE_URL and REDIS_URL name, else those of an `npm start` that runs in this
+ * checkout, else embedded ones for as long as the script runs. And workers, when the script needs some and none are there.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+
+import { migrateToLatest } from '../db/migrate.ts'
+import { defaultQueuePrefix } from '../jobs/queues.ts'
+import { findRunningServers, startEmbeddedServers } from './embedded/embedded-servers.ts'
+
+export type Stack = {
+  databaseUrl: string
+  redisUrl: string
+  queuePrefix: string
+  /** Whether these servers live only as long as this script. */
+  ours: boolean
+  /** Which servers, in words. */
+  description: string
+  stop: () => Promise<void>
+}
+
+const checkout = resolve(import.meta.dirname, '..')
+
+export const dataDirectory = join(checkout, '.data')
+
+/** Finds or starts Postgres and Redis. Embedded ones are migrated; others are expected to be. */
+export async function openStack({ log }: { log: (message: string) => void }): Promise<Stack> {
+  const queuePrefix = process.env['QUEUE_PREFIX'] ?? defaultQueuePrefix
+  const databaseUrl = process.env['DATABASE_URL']
+  const redisUrl = process.env['REDIS_URL']
+  const stay = async (): Promise<void> => undefined
+  if (databaseUrl && redisUrl) {
+    const description = 'the servers that DATABASE_URL and REDIS_URL name'
+    return { databaseUrl, redisUrl, queuePrefix, ours: false, description, stop: stay }
+  }
+  const running = await findRunningServers(dataDirectory)
+  if (running !== null) {
+    const description = `the servers of the npm start that runs as process ${running.pid}`
+    return {
+      databaseUrl: databaseUrl ?? running.databaseUrl,
+      redisUrl: redisUrl ?? running.redisUrl,
+      queuePrefix,
+      ours: false,
+      description,
+      stop: stay,
+    }
+  }
+  const servers = await startEmbeddedServers({ dataDirectory, log, databaseUrl, redisUrl })
+  try {
+    await migrateToLatest(servers.databaseUrl)
+  } catch (error) {
+    await servers.stop()
+    throw error
+  }
+  return {
+    databaseUrl: servers.databaseUrl,
+    redisUrl: servers.redisUrl,
+    queuePrefix,
+    ours: true,
+    description: `embedded servers, data in ${dataDirectory}`,
+    stop: () => servers.stop(),
+  }
+}
+
+/** Opens a stack, works on it, and closes it whatever happens; Ctrl-C and SIGTERM end the work. */
+export async function withStack<Result>(
+  options: { log: (message: string) => void },
+  work: (stack: Stack, signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const interrupted = new AbortController()
+  const interrupt = (): void => interrupted.abort()
+  process.on('SIGINT', interrupt)
+  process.on('SIGTERM', interrupt)
+  const stack = await openStack(options)
+  try {
+    return await work(stack, interrupted.signal)
+  } finally {
+    await stack.stop()
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+}
+
+export type WorkerProcess = { pid: () => number | undefined; stop: () => Promise<void> }
+
+/**
+ * A worker process that is started again whenever it ends by itself. It ends with us: it watches its channel to us.
+ *
+ * Shape: resolves when the workers take jobs. Their log goes to `workers.log` in the data directory.
+ */
+export async function startWorkerProcess(
+  stack: Stack,
+  log: (message: string) => void,
+): Promise<WorkerProcess> {
+  await mkdir(dataDirectory, { recursive: true })
+  const logFile = createWriteStream(join(dataDirectory, 'workers.log'), { flags: 'a' })
+  let stopping = false
+  let child: ChildProcess
+
+  const start = async (): Promise<void> => {
+    child = spawn(process.execPath, [join(checkout, 'workers', 'main.ts')], {
+      // A group of its own: Ctrl-C reaches us alone, and we end things in their order.
+      detached: true,
+      env: {
+        ...process.env,
+        DATABASE_URL: stack.databaseUrl,
+        REDIS_URL: stack.redisUrl,
+        QUEUE_PREFIX: stack.queuePrefix,
+      },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    })
+    child.stdout?.pipe(logFile, { end: false })
+    child.stderr?.pipe(logFile, { end: false })
+    const ended = once(child, 'exit')
+    await Promise.race([
+      once(child, 'message'),
+      ended.then(([code]) => {
+        throw new Error(`the workers ended with code ${code} before they were ready; see ${logFile.path}`)
+      }),
+    ])
+    ended.then(([code, signal]) => onEnd(signal ?? code)).catch(() => undefined)
+  }
+  const onEnd = (cause: string | number): void => {
+    if (stopping) return
+    log(`the workers ended (${cause}); starting others`)
+    start().catch((error: unknown) => {
+      log(error instanceof Error ? error.message : String(error))
+      setTimeout(() => onEnd('failed to start'), 1_000)
+    })
+  }
+
+  await start()
+  return {
+    pid: () => child.pid,
+    stop: async () => {
+      stopping = true
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, 'exit')
+        child.kill('SIGTERM')
+        await ended
+      }
+      logFile.end()
+    },
+  }
+}
+
+/** Workers that take jobs from this stack's usage queue right now, in whatever process. */
+export async function countWorkers(stack: Stack): Promise<number> {
+  const connection = new Redis(stack.redisUrl, { maxRetriesPerRequest: 1 })
+  const queue = new Queue('usage', { connection, prefix: stack.queuePrefix })
+  try {
+    return await queue.getWorkersCount()
+  } finally {
+    await queue.close()
+    connection.disconnect()
+  }
+}

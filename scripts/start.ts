@@ -1,0 +1,89 @@
+/** Everything on one machine that had nothing installed: servers, workers and a demo campaign. */
+import { styleText } from 'node:util'
+
+import { connect } from '../db/connect.ts'
+import { verifyLedger } from '../db/verify.ts'
+import { runScript, wholeNumber } from './command-line.ts'
+import { runDemoCampaign } from './demo/run-campaign.ts'
+import { createScreen, type Screen } from './demo/screen.ts'
+import { startWorkerProcess, withStack, type Stack } from './stack.ts'
+
+await runScript({
+  name: 'start',
+  usage: `usage: npm start -- [--once] [--records <n>] [--rate <n>]
+
+Boots Postgres and Redis (data in .data/), the workers and a demo workspace with its $10, replays a campaign's call records
+through the queue, and shows the balance fall call by call. Then it keeps serving until Ctrl-C.
+DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; the database must then be migrated.
+
+  --once         end with 0 after the campaign's summary
+  --records <n>  call records in the campaign (default 120)
+  --rate <n>     call records a second (default 12)
+  --help         this text`,
+  options: {
+    once: { type: 'boolean' },
+    records: { type: 'string', default: '120' },
+    rate: { type: 'string', default: '12' },
+  },
+  run: async ({ once, records, rate }) => {
+    const campaign = {
+      records: wholeNumber('--records', records, { least: 1, most: 1_000_000 }),
+      callsPerSecond: wholeNumber('--rate', rate, { least: 1, most: 100_000 }),
+    }
+    const screen = createScreen(process.stdout)
+    screen.print(`${styleText('bold', 'voice-wallet')}: a prepaid wallet for voice platforms\n`)
+    await withStack({ log: screen.print }, async (stack, interrupted) => {
+      const workers = await startWorkerProcess(stack, screen.print)
+      const db = connect(stack.databaseUrl, { profile: 'operator', name: 'start', poolSize: 2 })
+      try {
+        printPlaces(screen, stack)
+        await runDemoCampaign({ db, stack, screen, signal: interrupted }, campaign)
+        if (!interrupted.aborted) await printVerification(screen, stack)
+        if (once !== true && !interrupted.aborted) await serve(screen, interrupted)
+        screen.end()
+      } finally {
+        await workers.stop()
+        await db.destroy()
+      }
+    })
+  },
+})
+
+function printPlaces(screen: Screen, stack: Stack): void {
+  const place = (url: string): string => new URL(url).host
+  screen.print(`  Postgres  ${place(stack.databaseUrl)}`)
+  screen.print(`  Redis     ${place(stack.redisUrl)}`)
+  screen.print(`  workers   their log is .data/workers.log`)
+  screen.print(`  on        ${stack.description}\n`)
+}
+
+async function printVerification(screen: Screen, stack: Stack): Promise<void> {
+  const db = connect(stack.databaseUrl, { profile: 'auditor', name: 'verify', poolSize: 1 })
+  try {
+    const { transactions, breaks } = await verifyLedger(db)
+    screen.print(
+      breaks.length === 0
+        ? `  ledger             ${styleText('green', 'verified')}: ${transactions} transactions recomputed, every hash and balance fits\n`
+        : `  ledger             ${styleText('red', 'BROKEN')}: run npm run -s verify\n`,
+    )
+  } finally {
+    await db.destroy()
+  }
+}
+
+async function serve(screen: Screen, interrupted: AbortSignal): Promise<void> {
+  screen.print(`Serving until Ctrl-C. In another terminal:
+  npm run -s campaign -- --records 20000 --out calls.jsonl    write call records
+  npm run -s replay -- calls.jsonl                            send them through the queue; twice posts nothing more
+  npm run -s ledger                                           read the books
+  npm run -s verify                                           recompute every balance and hash
+  npm run -s set-aside                                        what could not be posted, and why`)
+  await new Promise<void>((resolve) => {
+    // The servers and workers do not keep this process alive by themselves.
+    const alive = setInterval(() => undefined, 60_000)
+    interrupted.addEventListener('abort', () => {
+      clearInterval(alive)
+      resolve()
+    })
+  })
+}
