@@ -23,8 +23,6 @@ export const agentId = opaqueId().brand<'AgentId'>()
 export const campaignId = opaqueId().brand<'CampaignId'>()
 
 export type WorkspaceId = z.infer<typeof workspaceId>
-export type CallId = z.infer<typeof callId>
-export type MessageId = z.infer<typeof messageId>
 export type ChatId = z.infer<typeof chatId>
 export type AgentId = z.infer<typeof agentId>
 export type CampaignId = z.infer<typeof campaignId>

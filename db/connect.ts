@@ -1,6 +1,6 @@
 /** Connections to Postgres: how each kind of process connects, how long it may wait, and how values come back. */
 import { Kysely, PostgresDialect } from 'kysely'
-import pg from 'pg'
+import { Pool, types, type ClientBase } from 'pg'
 
 import type { Db, Schema } from './schema.ts'
 
@@ -34,7 +34,7 @@ const profiles = {
 const planByIndex =
   '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off'
 
-export type ConnectionProfile = keyof typeof profiles
+type ConnectionProfile = keyof typeof profiles
 
 export type ConnectOptions = {
   profile: ConnectionProfile
@@ -52,7 +52,7 @@ export type ConnectOptions = {
  */
 export function connect(databaseUrl: string, options: ConnectOptions): Db {
   const { role, statementMs, lockMs, idleMs, plans } = profiles[options.profile]
-  const pool = new pg.Pool({
+  const pool = new Pool({
     connectionString: databaseUrl,
     application_name: `wallet ${options.name}`,
     max: options.poolSize ?? 4,
@@ -76,7 +76,7 @@ export function connect(databaseUrl: string, options: ConnectOptions): Db {
 const int8 = 20
 
 function typeParser(oid: number, format?: 'text' | 'binary') {
-  return oid === int8 ? BigInt : pg.types.getTypeParser(oid, format)
+  return oid === int8 ? BigInt : types.getTypeParser(oid, format)
 }
 
 const statementName = /^\s*\/\* ([a-z-]+) \*\//
@@ -85,7 +85,7 @@ const statementName = /^\s*\/\* ([a-z-]+) \*\//
  * A statement that begins with a name in a comment (`/* post-usage *\/ insert ...`) is prepared once per connection under
  * that name, which halves what Postgres spends on planning it. Kysely itself never names statements.
  */
-function nameHotStatements(client: pg.ClientBase): void {
+function nameHotStatements(client: ClientBase): void {
   const query = client.query.bind(client) as (...args: unknown[]) => unknown
   Object.assign(client, {
     query: (text: unknown, values: unknown, ...rest: unknown[]) => {

@@ -35,7 +35,8 @@ export async function migrationNames(): Promise<string[]> {
 async function readMigrations(): Promise<Record<string, Migration>> {
   const migrations: Record<string, Migration> = {}
   for (const name of await migrationNames()) {
-    migrations[name] = (await import(new URL(`migrations/${name}.ts`, import.meta.url).href)) as Migration
+    const migration: Migration = await import(new URL(`migrations/${name}.ts`, import.meta.url).href)
+    migrations[name] = migration
   }
   return migrations
 }

@@ -105,7 +105,7 @@ export async function publishRateCard(
       ${telephony.map(([, rate]) => JSON.stringify(rate))}::jsonb[])`.execute(trx)
 }
 
-export type NewRateCard = {
+type NewRateCard = {
   rateCardId: string
   effectiveFrom: Date
   card: RateCardJson

@@ -6,6 +6,7 @@ import type { WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
 import type { WorkspaceRate } from '../billing/rate-card.ts'
 import type { SetAsideReason } from '../billing/usage-event.ts'
+import type { JobOptions } from '../jobs/contract.ts'
 import type { UsageKind } from '../jobs/usage-arrival.ts'
 
 export type Schema = {
@@ -89,7 +90,7 @@ export type Schema = {
     name: string
     job_id: string
     data: unknown
-    options: unknown
+    options: ColumnType<JobOptions, string, never>
     staged_at: Generated<Date>
   }
   heartbeat: { name: string; beat_at: Date }

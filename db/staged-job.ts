@@ -37,7 +37,7 @@ export async function listStagedJobs(db: Db, limit: number): Promise<StagedJob[]
     name: row.name,
     jobId: row.job_id,
     data: row.data,
-    options: row.options as JobOptions,
+    options: row.options,
   }))
 }
 

@@ -21,7 +21,7 @@ export type Verification = {
 }
 
 /** Where the books break, and how. */
-export type Break = { workspaceId: string; where: string; what: string }
+type Break = { workspaceId: string; where: string; what: string }
 
 const pageSize = 5_000
 const mostBreaks = 20
@@ -150,7 +150,7 @@ function recomputeHash(previous: Buffer, row: Row, postings: readonly PostingRow
 /** What a posting does to the wallet. */
 function effectOf(posting: PostingRow): bigint {
   if (posting.credit_account === 'wallet') return posting.amount_micros
-  return posting.debit_account === 'wallet' ? -posting.amount_micros : 0n
+  return posting.debit_account === 'wallet' ? 0n - posting.amount_micros : 0n
 }
 
 /** Rows that hang in the air: postings without a transaction, events posted without one, and the other way round. */

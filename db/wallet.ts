@@ -5,7 +5,7 @@ import type { WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
 import type { Db, Tx } from './schema.ts'
 
-declare const locked: unique symbol
+const locked = Symbol('locked')
 
 /** A wallet whose row this transaction holds: the proof that nobody else moves its balance. */
 export type LockedWallet = {
@@ -73,5 +73,6 @@ function lockedWallet(row: WalletRow): LockedWallet {
     balanceMicros: row.balance_micros,
     sequence: row.sequence,
     headHash: row.head_hash,
-  } as LockedWallet
+    [locked]: true,
+  }
 }

@@ -72,7 +72,7 @@ export function createProducer(redisUrl: string, options: ProducerOptions = {}):
     } catch (error) {
       throw new BillingError(
         'queue_unavailable',
-        `Redis at ${place} cannot be reached (${(lastError ?? (error as Error)).message}): ${job.name} was not ` +
+        `Redis at ${place} cannot be reached (${messageOf(lastError ?? error)}): ${job.name} was not ` +
           'confirmed. Send it again; sending twice is harmless.',
         { cause: error },
       )
@@ -124,6 +124,10 @@ async function withDeadline<T>(promise: Promise<T>, timeoutMs: number): Promise<
   } finally {
     clearTimeout(timer)
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** Host and port, without user or password. */

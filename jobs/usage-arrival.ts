@@ -12,7 +12,7 @@ import { describeIssues } from '../billing/parse-issues.ts'
 import { usageKey, type SetAsideReason, type UsageEvent } from '../billing/usage-event.ts'
 import { callPayload, callUsage, messagePayload, messageUsage } from './usage-jobs.ts'
 
-export const usageKinds = ['call', 'message', 'unknown'] as const
+const usageKinds = ['call', 'message', 'unknown'] as const
 
 export type UsageKind = (typeof usageKinds)[number]
 

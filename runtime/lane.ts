@@ -19,7 +19,7 @@ export const again = Symbol('again')
  * Shape: `run` gets up to `most` items and gives a result for each, in order. When it throws, all of its items are
  *        rejected with that error.
  */
-export function createLane<Item, Result>({
+export function createLane<Item, Result extends object>({
   most,
   run,
 }: {
@@ -51,12 +51,13 @@ export function createLane<Item, Result>({
   const runBatch = async (batch: Waiting[]): Promise<Waiting[]> => {
     try {
       const results = await run(batch.map((each) => each.item))
-      return batch.filter((each, index) => {
+      const left: Waiting[] = []
+      for (const [index, each] of batch.entries()) {
         const result = results[index]
-        if (result === again) return true
-        each.resolve(result as Result)
-        return false
-      })
+        if (result === undefined || result === again) left.push(each)
+        else each.resolve(result)
+      }
+      return left
     } catch (error) {
       rejectAll(batch, error)
       return []

@@ -37,7 +37,7 @@ export async function runScript<const T extends Options>({
       process.stdout.write(`${usage.trim()}\n`)
       return
     }
-    process.exitCode = (await run(values as Values<T>, positionals)) ?? 0
+    process.exitCode = (await run(values, positionals)) ?? 0
   } catch (error) {
     process.exitCode = isMisuse(error) ? 2 : 1
     process.stderr.write(`${name}: ${explain(error)}\n`)

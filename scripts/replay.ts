@@ -147,10 +147,9 @@ async function send(
   bar.stop()
 }
 
-async function enqueue(producer: Producer, { arrival, payload }: ReadRecord): Promise<void> {
-  // The arrival was read from this very payload, so its schema holds.
-  if (arrival.kind === 'call') await producer.callEnded(payload as Parameters<Producer['callEnded']>[0])
-  else await producer.messageSent(payload as Parameters<Producer['messageSent']>[0])
+async function enqueue(producer: Producer, { event }: ReadRecord): Promise<void> {
+  if (event.kind === 'call') await producer.callEnded(event.payload)
+  else await producer.messageSent(event.payload)
 }
 
 /** Every fact of the file is decided, and no job of ours is on its way any more. */
@@ -236,8 +235,6 @@ function summary(run: {
 }): string {
   const { records, refused, before, after } = run
   const distinct = distinctFacts(records).length
-  const rate = (count: number, ms: number): string =>
-    `${Math.round(count / (ms / 1000)).toLocaleString('en')}/s`
   const lines: [string, string][] = [
     ['records', `${records.length}${refused.length > 0 ? `, and ${refused.length} refused` : ''}`],
     ['distinct', `${distinct} (${records.length - distinct} repeats)`],
@@ -251,14 +248,18 @@ function summary(run: {
       `${after.setAside}${after.contradictions > 0 ? `, and ${after.contradictions} contradictions` : ''}`,
     ],
     ['charged now', displayUsdExact(micros(before.micros - after.micros))],
-    ['enqueued', `in ${(run.sentMs / 1000).toFixed(1)} s, ${rate(records.length, run.sentMs)}`],
+    ['enqueued', `in ${(run.sentMs / 1000).toFixed(1)} s, ${perSecond(records.length, run.sentMs)}`],
   ]
   if (run.wait)
     lines.push([
       'decided',
-      `in ${(run.decidedMs / 1000).toFixed(1)} s, ${rate(records.length, run.decidedMs)}`,
+      `in ${(run.decidedMs / 1000).toFixed(1)} s, ${perSecond(records.length, run.decidedMs)}`,
     ])
   return `${lines.map(([name, value]) => `  ${name.padEnd(12)}${value}`).join('\n')}\n`
+}
+
+function perSecond(count: number, durationMs: number): string {
+  return `${Math.round(count / (durationMs / 1000)).toLocaleString('en')}/s`
 }
 
 function progressBar(name: string, total: number): SingleBar {

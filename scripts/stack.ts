@@ -35,10 +35,9 @@ export async function openStack({ log }: { log: (message: string) => void }): Pr
   const queuePrefix = process.env['QUEUE_PREFIX'] ?? defaultQueuePrefix
   const databaseUrl = process.env['DATABASE_URL']
   const redisUrl = process.env['REDIS_URL']
-  const stay = async (): Promise<void> => undefined
   if (databaseUrl && redisUrl) {
     const description = 'the servers that DATABASE_URL and REDIS_URL name'
-    return { databaseUrl, redisUrl, queuePrefix, ours: false, description, stop: stay }
+    return { databaseUrl, redisUrl, queuePrefix, ours: false, description, stop: leaveRunning }
   }
   const running = await findRunningServers(dataDirectory)
   if (running !== null) {
@@ -49,7 +48,7 @@ export async function openStack({ log }: { log: (message: string) => void }): Pr
       queuePrefix,
       ours: false,
       description,
-      stop: stay,
+      stop: leaveRunning,
     }
   }
   const servers = await startEmbeddedServers({ dataDirectory, log, databaseUrl, redisUrl })
@@ -68,6 +67,9 @@ export async function openStack({ log }: { log: (message: string) => void }): Pr
     stop: () => servers.stop(),
   }
 }
+
+/** Servers that were there before us stay. */
+async function leaveRunning(): Promise<void> {}
 
 /** Opens a stack, works on it, and closes it whatever happens; Ctrl-C and SIGTERM end the work. */
 export async function withStack<Result>(
@@ -100,7 +102,8 @@ export async function startWorkerProcess(
   log: (message: string) => void,
 ): Promise<WorkerProcess> {
   await mkdir(dataDirectory, { recursive: true })
-  const logFile = createWriteStream(join(dataDirectory, 'workers.log'), { flags: 'a' })
+  const logPath = join(dataDirectory, 'workers.log')
+  const logFile = createWriteStream(logPath, { flags: 'a' })
   let stopping = false
   let child: ChildProcess
 
@@ -122,7 +125,7 @@ export async function startWorkerProcess(
     await Promise.race([
       once(child, 'message'),
       ended.then(([code]) => {
-        throw new Error(`the workers ended with code ${code} before they were ready; see ${logFile.path}`)
+        throw new Error(`the workers ended with code ${code} before they were ready; see ${logPath}`)
       }),
     ])
     ended.then(([code, signal]) => onEnd(signal ?? code)).catch(() => undefined)

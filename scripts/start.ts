@@ -50,9 +50,8 @@ DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; th
 })
 
 function printPlaces(screen: Screen, stack: Stack): void {
-  const place = (url: string): string => new URL(url).host
-  screen.print(`  Postgres  ${place(stack.databaseUrl)}`)
-  screen.print(`  Redis     ${place(stack.redisUrl)}`)
+  screen.print(`  Postgres  ${new URL(stack.databaseUrl).host}`)
+  screen.print(`  Redis     ${new URL(stack.redisUrl).host}`)
   screen.print(`  workers   their log is .data/workers.log`)
   screen.print(`  on        ${stack.description}\n`)
 }

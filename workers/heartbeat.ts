@@ -8,7 +8,7 @@ import { repeat, type Repeating } from '../runtime/repeat.ts'
 import { startWorker, type StartedWorker, type WorkerContext } from './start-worker.ts'
 
 /** Older than this, with Redis and Postgres both answering, means that this process no longer takes jobs. */
-export const staleHeartbeatMs = 60_000
+const staleHeartbeatMs = 60_000
 
 export function startHeartbeatWorker(context: WorkerContext, db: Db): StartedWorker {
   return startWorker(context, 'ops', { concurrency: 1, handle: () => beat(db) })

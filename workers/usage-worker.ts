@@ -16,7 +16,7 @@ import { startWorker, type StartedWorker, type WorkerContext } from './start-wor
 const pageSize = 500
 
 /** What a job came to: how many events had which outcome. Kept by nobody; tests and traces read it. */
-export type UsageSummary = Partial<Record<PostedOutcome['outcome'], number>>
+type UsageSummary = Partial<Record<PostedOutcome['outcome'], number>>
 
 /** Several small workers share one batch: each fills its share of jobs one round trip at a time. */
 export function startUsageWorkers(

@@ -24,7 +24,7 @@ export type CampaignSettings = {
 
 /** Where the campaign calls, how often in a hundred, and a number there that belongs to nobody. */
 const destinations = [
-  { share: 62, number: (digits: string) => `+1415555${'01'}${digits.slice(0, 2)}` },
+  { share: 62, number: (digits: string) => `+141555501${digits.slice(0, 2)}` },
   { share: 13, number: (digits: string) => `+447700900${digits.slice(0, 3)}` },
   { share: 8, number: (digits: string) => `+49301234${digits.slice(0, 4)}` },
   { share: 6, number: (digits: string) => `+61491570${digits.slice(0, 3)}` },

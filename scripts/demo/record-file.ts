@@ -4,27 +4,40 @@ import { createInterface } from 'node:readline'
 
 import { parse } from 'csv-parse'
 
-import { kindOf, usageArrival, type UsageArrival } from '../../jobs/usage-arrival.ts'
+import { describeIssues } from '../../billing/parse-issues.ts'
+import { usageArrival, type UsageArrival } from '../../jobs/usage-arrival.ts'
+import { callPayload, messagePayload, type CallPayload, type MessagePayload } from '../../jobs/usage-jobs.ts'
 
 export type FileRecord =
-  | { line: number; outcome: 'read'; arrival: UsageArrival; payload: Record<string, unknown> }
+  | { line: number; outcome: 'read'; arrival: UsageArrival; event: FileEvent }
   | { line: number; outcome: 'refused'; reason: string }
+
+/** What the producer takes. */
+type FileEvent = { kind: 'call'; payload: CallPayload } | { kind: 'message'; payload: MessagePayload }
 
 /** Every record of the file with the line it stands in. What is no usage event is refused with its reason. */
 export async function* readRecords(path: string): AsyncGenerator<FileRecord> {
   const raw = path.endsWith('.csv') ? readCsv(path) : readJsonLines(path)
   for await (const { line, value } of raw) {
-    if (typeof value !== 'object' || value === null) {
-      yield { line, outcome: 'refused', reason: 'not a JSON object' }
-      continue
-    }
-    const { kind: _kind, ...payload } = value as Record<string, unknown>
-    const kind = 'kind' in value ? kindOf(value) : 'call'
-    const arrival = usageArrival(kind, payload, new Date())
-    yield arrival.refusal === null
-      ? { line, outcome: 'read', arrival, payload }
-      : { line, outcome: 'refused', reason: arrival.refusal.detail }
+    const event = readEvent(value)
+    if (typeof event === 'string') yield { line, outcome: 'refused', reason: event }
+    else yield { line, outcome: 'read', event, arrival: usageArrival(event.kind, event.payload, new Date()) }
   }
+}
+
+/** The event, or why it is none. A record without a kind is a call. */
+function readEvent(value: unknown): FileEvent | string {
+  if (typeof value !== 'object' || value === null) return 'not a JSON object'
+  const kind: unknown = Reflect.get(value, 'kind') ?? 'call'
+  if (kind === 'call') {
+    const parsed = callPayload.safeParse(value)
+    return parsed.success ? { kind, payload: parsed.data } : describeIssues(parsed.error)
+  }
+  if (kind === 'message') {
+    const parsed = messagePayload.safeParse(value)
+    return parsed.success ? { kind, payload: parsed.data } : describeIssues(parsed.error)
+  }
+  return 'kind: expected call or message'
 }
 
 type RawRecord = { line: number; value: unknown }

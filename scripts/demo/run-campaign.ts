@@ -3,10 +3,10 @@ import { workspaceId as workspaceIdSchema, type WorkspaceId } from '../../billin
 import { displayUsd, displayUsdExact, micros } from '../../billing/money.ts'
 import type { Db } from '../../db/schema.ts'
 import { findBalance } from '../../db/wallet.ts'
-import { createProducer } from '../../jobs/producer.ts'
+import { createProducer, type Producer } from '../../jobs/producer.ts'
 import { pause } from '../../runtime/repeat.ts'
 import type { Stack } from '../stack.ts'
-import { campaignRecords } from './campaign-records.ts'
+import { campaignRecords, type CallRecord } from './campaign-records.ts'
 import { liveLine, movementHeader, movementLine, type Screen } from './screen.ts'
 import { countUsage, listMovementsAfter, type UsageCounts, type WalletMovement } from './watch-wallet.ts'
 
@@ -40,7 +40,7 @@ export async function runDemoCampaign(
       }),
     ]
     const distinct = new Set(records.map((record) => record.callId)).size
-    const sending = send(records, campaign.callsPerSecond, producer.callEnded, signal)
+    const sending = send(records, { perSecond: campaign.callsPerSecond, producer, signal })
     const movements = await watch({ db, screen, signal, workspaceId, distinct })
     await sending
     screen.end()
@@ -75,25 +75,17 @@ async function untilOpen(
 }
 
 /** At the pace of a dialler, so that it can be followed. */
-async function send<T>(
-  records: readonly T[],
-  perSecond: number,
-  enqueue: (record: T) => Promise<unknown>,
-  signal: AbortSignal,
+async function send(
+  records: readonly CallRecord[],
+  { perSecond, producer, signal }: { perSecond: number; producer: Producer; signal: AbortSignal },
 ): Promise<void> {
   const startedAt = performance.now()
-  for (const [index, record] of records.entries()) {
+  for (const [index, { kind: _kind, ...call }] of records.entries()) {
     const dueMs = (index / perSecond) * 1_000 - (performance.now() - startedAt)
     if (dueMs > 1) await pause(dueMs, signal)
     if (signal.aborted) return
-    await enqueue(withoutKind(record))
+    await producer.callEnded(call)
   }
-}
-
-/** A record of a file names its kind; `call-ended` is named after it. */
-function withoutKind<T>(record: T): T {
-  const { kind: _kind, ...fields } = record as T & { kind?: unknown }
-  return fields as T
 }
 
 async function watch({

@@ -53,11 +53,9 @@ export function movementLine(movement: WalletMovement): string {
   const talk = seconds === null ? '' : minutesAndSeconds(seconds)
   const cost = displayUsdExact(amountMicros)
   const balance = displayUsd(balanceAfterMicros).padStart(12)
-  return (
-    `  ${time.padEnd(10)}${what.padEnd(28)}${(to ?? '').padEnd(16)}${talk.padStart(7)}` +
-    `${styleText(amountMicros < 0n ? 'yellow' : 'green', cost.padStart(13))}` +
-    `${balanceAfterMicros < 0n ? styleText('red', balance) : styleText('bold', balance)}`
-  )
+  const left = `  ${time.padEnd(10)}${what.padEnd(28)}${(to ?? '').padEnd(16)}${talk.padStart(7)}`
+  const paid = styleText(amountMicros < 0n ? 'yellow' : 'green', cost.padStart(13))
+  return left + paid + styleText(balanceAfterMicros < 0n ? 'red' : 'bold', balance)
 }
 
 export function liveLine(state: {

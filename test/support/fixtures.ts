@@ -1,6 +1,6 @@
 /** What tests stand on: a database of their own per file, cloned from the migrated template, and a corner of Redis. */
 import { Redis } from 'ioredis'
-import pg from 'pg'
+import { Client } from 'pg'
 import { test as base, inject } from 'vitest'
 
 import { connect } from '../../db/connect.ts'
@@ -25,7 +25,7 @@ let files = 0
 
 export const test = base.extend<FileFixtures & TestFixtures>({
   place: [
-    async ({ task: _ }, use) => {
+    async ({}, use) => {
       const adminDatabaseUrl = inject('adminDatabaseUrl')
       files += 1
       const name = `test_${process.pid}_${files}`
@@ -64,7 +64,7 @@ export const test = base.extend<FileFixtures & TestFixtures>({
 })
 
 async function administer(adminDatabaseUrl: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: adminDatabaseUrl })
+  const client = new Client({ connectionString: adminDatabaseUrl })
   await client.connect()
   try {
     await client.query(statement)
