@@ -110,6 +110,15 @@ export function parseRateCard(
 }
 
 /**
+ * Holds a JSON value to the form of a rate card file.
+ *
+ * Throws: BillingError `malformed_rate_card`, naming every field that is wrong.
+ */
+export function assertRateCardJson(json: unknown): asserts json is RateCardJson {
+  parseRateCard(json, { id: 'unnamed', effectiveFrom: new Date(0) })
+}
+
+/**
  * One rate from its JSON.
  *
  * Throws: BillingError `malformed_rate`, naming every field that is wrong.

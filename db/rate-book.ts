@@ -1,18 +1,20 @@
 /** The rate book: all prices there are, read once and held in memory until a new price appears. */
 import { sql } from 'kysely'
 
-import { workspaceId as workspaceIdSchema } from '../billing/ids.ts'
+import { BillingError } from '../billing/billing-error.ts'
+import { workspaceId as workspaceIdSchema, type WorkspaceId } from '../billing/ids.ts'
 import {
+  assertRateCardJson,
   parseRateCard,
   parseWorkspaceRate,
   rateCardInForce,
   withWorkspaceRates,
   type RateCard,
-  type RateCardJson,
   type WorkspaceRate,
 } from '../billing/rate-card.ts'
 import { defaultRateCardJson } from '../billing/rates-default.ts'
 import { telephonyPrefixes } from '../billing/telephony-prefixes.ts'
+import { readClock } from './clock.ts'
 import type { Db, Tx } from './schema.ts'
 
 export type RateBook = {
@@ -77,14 +79,28 @@ export async function seedDefaultRateCard(trx: Tx): Promise<void> {
 /**
  * Adds a rate card. It can never be changed or removed; a newer one takes its place.
  *
- * Throws: BillingError `malformed_rate_card`, naming every field that is wrong; a unique violation when the name or the
+ * Throws: BillingError `malformed_rate_card`, naming every field that is wrong, or `rate_card_exists` when the name or the
  *         date is taken.
  */
 export async function publishRateCard(
   trx: Tx,
   { rateCardId, effectiveFrom, card, places }: NewRateCard,
 ): Promise<void> {
-  parseRateCard(card, { id: rateCardId, effectiveFrom })
+  assertRateCardJson(card)
+  const taken = await trx
+    .selectFrom('rate_card')
+    .select(['rate_card_id', 'effective_from'])
+    .where((where) =>
+      where.or([where('rate_card_id', '=', rateCardId), where('effective_from', '=', effectiveFrom)]),
+    )
+    .executeTakeFirst()
+  if (taken !== undefined) {
+    const from = taken.effective_from.toISOString()
+    throw new BillingError(
+      'rate_card_exists',
+      `There is a rate card ${taken.rate_card_id} from ${from}: choose others`,
+    )
+  }
   await trx
     .insertInto('rate_card')
     .values({
@@ -108,9 +124,75 @@ export async function publishRateCard(
 type NewRateCard = {
   rateCardId: string
   effectiveFrom: Date
-  card: RateCardJson
+  /** The JSON of a rate card file. */
+  card: unknown
   /** What each prefix is called, for people. */
   places?: ReadonlyMap<string, string>
+}
+
+/**
+ * Gives one workspace a rate of its own, from an instant on, and from now on when none is given. It cannot begin in the
+ * past: what is booked was priced without it.
+ *
+ * Shape:  `rate` is the JSON of a rate, or for messages a decimal string; the result is when it begins.
+ * Throws: BillingError `malformed_rate`, naming every field that is wrong, or `backdated_rate`.
+ */
+export async function agreeWorkspaceRate(
+  trx: Tx,
+  agreed: Omit<StoredWorkspaceRate, 'effectiveFrom'> & { effectiveFrom: Date | null },
+): Promise<Date> {
+  const now = await readClock(trx)
+  const effectiveFrom = agreed.effectiveFrom ?? now
+  if (effectiveFrom < now) {
+    throw new BillingError(
+      'backdated_rate',
+      `An agreed rate cannot begin in the past (${effectiveFrom.toISOString()})`,
+    )
+  }
+  parseWorkspaceRate({ ...agreed, effectiveFrom })
+  await trx
+    .insertInto('workspace_rate')
+    .values({
+      workspace_id: agreed.workspaceId,
+      meter: agreed.meter,
+      prefix: agreed.prefix ?? '',
+      effective_from: effectiveFrom,
+      created_at: now,
+      rate: JSON.stringify(agreed.rate),
+    })
+    .execute()
+  return effectiveFrom
+}
+
+type StoredWorkspaceRate = Parameters<typeof parseWorkspaceRate>[0] & { workspaceId: WorkspaceId }
+
+export type RateCardEntry = { rateCardId: string; effectiveFrom: Date; prefixes: bigint }
+export type AgreedRateEntry = {
+  workspaceId: WorkspaceId
+  effectiveFrom: Date
+  meter: WorkspaceRate['meter']
+  prefix: string
+}
+
+/** What there is, the newest first. */
+export async function listRateCards(db: Db): Promise<{ cards: RateCardEntry[]; agreed: AgreedRateEntry[] }> {
+  const cards = await db
+    .selectFrom('rate_card')
+    .leftJoin('telephony_rate', 'telephony_rate.rate_card_id', 'rate_card.rate_card_id')
+    .select((expression) => [
+      'rate_card.rate_card_id as rateCardId',
+      'effective_from as effectiveFrom',
+      expression.fn.count<bigint>('telephony_rate.prefix').as('prefixes'),
+    ])
+    .groupBy(['rate_card.rate_card_id', 'effective_from'])
+    .orderBy('effective_from', 'desc')
+    .execute()
+  const agreed = await db
+    .selectFrom('workspace_rate')
+    .select(['workspace_id as workspaceId', 'effective_from as effectiveFrom', 'meter', 'prefix'])
+    .orderBy('effective_from', 'desc')
+    .execute()
+  return { cards, agreed }
 }
 
 async function readRateCards(db: Db): Promise<Map<string, RateCard>> {
