@@ -12,7 +12,7 @@ export type Lane<Item, Result> = {
   close: (reason: Error) => Promise<void>
 }
 
-/** What a batch says of an item that it left undone: it comes again, first, in the next batch. */
+/** What a batch says of an item that it left undone: it goes to the end of the line, so that others are not held up by it. */
 export const again = Symbol('again')
 
 /**
@@ -43,7 +43,7 @@ export function createLane<Item, Result extends object>({
       running = batch.length
       const left = await runBatch(batch)
       running = 0
-      if (closed === null) waiting = left.length === 0 ? waiting : [...left, ...waiting]
+      if (closed === null) waiting = left.length === 0 ? waiting : [...waiting, ...left]
       else rejectAll(left, closed)
     }
   }
