@@ -16,6 +16,9 @@ const url = (protocols: readonly string[], example: string) =>
 const count = (fallback: number, most: number) =>
   z.coerce.number().pipe(z.int().min(1).max(most)).prefault(fallback)
 
+const milliseconds = (fallback: number) =>
+  z.coerce.number().pipe(z.int().min(100).max(600_000)).prefault(fallback)
+
 const environment = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgres://user:password@localhost:5432/wallet'),
   REDIS_URL: url(['redis:', 'rediss:'], 'redis://:password@localhost:6379'),
@@ -24,6 +27,8 @@ const environment = z.object({
   USAGE_WORKERS: count(8, 64),
   USAGE_CONCURRENCY: count(64, 1_000),
   POSTING_BATCH_SIZE: count(500, 5_000),
+  LOCK_DURATION_MS: milliseconds(30_000),
+  STALLED_INTERVAL_MS: milliseconds(10_000),
 })
 
 export type WorkerConfig = {
@@ -38,6 +43,10 @@ export type WorkerConfig = {
   usageConcurrency: number
   /** The most events in one Postgres transaction. */
   postingBatchSize: number
+  /** How long a job belongs to a worker that has not been heard of; a living one renews in half that time. */
+  lockDurationMs: number
+  /** How often workers look for jobs whose worker is gone. A crashed worker's jobs run again after at most both together. */
+  stalledIntervalMs: number
 }
 
 /** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
@@ -57,5 +66,7 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
     usageWorkers: parsed.data.USAGE_WORKERS,
     usageConcurrency: parsed.data.USAGE_CONCURRENCY,
     postingBatchSize: parsed.data.POSTING_BATCH_SIZE,
+    lockDurationMs: parsed.data.LOCK_DURATION_MS,
+    stalledIntervalMs: parsed.data.STALLED_INTERVAL_MS,
   }
 }

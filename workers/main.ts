@@ -46,7 +46,13 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     poolSize: 8,
     onConnectionLost,
   })
-  const context = { connection, prefix: config.queuePrefix, log }
+  const context = {
+    connection,
+    prefix: config.queuePrefix,
+    log,
+    lockDurationMs: config.lockDurationMs,
+    stalledIntervalMs: config.stalledIntervalMs,
+  }
   const queues = queuesOf(connection, config.queuePrefix, log)
 
   const batch = createPostingBatch({

@@ -5,16 +5,25 @@ import type { Redis } from 'ioredis'
 import type { QueueName } from '../jobs/queues.ts'
 import type { Log } from '../runtime/log.ts'
 
-export type WorkerContext = { connection: Redis; prefix: string; log: Log }
+export type WorkerContext = {
+  connection: Redis
+  prefix: string
+  log: Log
+  /** How long a job belongs to a worker that has not been heard of. Default: 30,000. */
+  lockDurationMs?: number
+  /** How often jobs are looked for whose worker is gone. Default: 10,000. */
+  stalledIntervalMs?: number
+}
 
 export type StartedWorker = { close: () => Promise<void> }
 
 /**
- * Shape: locks last 30 s and are renewed every 15; a crashed worker's jobs are found within about 40 s; a job may be found
- *        stalled 10 times before it fails for good, because two crashes of a worker say nothing about the job.
+ * Shape: a lock is renewed when half of it is over; a crashed worker's jobs run again within a lock and a look, by default
+ *        about 40 s; a job may be found stalled 10 times before it fails for good, because two crashes of a worker say
+ *        nothing about the job.
  */
 export function startWorker(
-  { connection, prefix, log }: WorkerContext,
+  { connection, prefix, log, lockDurationMs = 30_000, stalledIntervalMs = 10_000 }: WorkerContext,
   queue: QueueName,
   {
     concurrency,
@@ -25,8 +34,8 @@ export function startWorker(
     connection,
     prefix,
     concurrency,
-    lockDuration: 30_000,
-    stalledInterval: 10_000,
+    lockDuration: lockDurationMs,
+    stalledInterval: stalledIntervalMs,
     maxStalledCount: 10,
   })
   // Redis going away is one event for the operator, not one for every retry.
