@@ -49,8 +49,9 @@ export function startSweeps({
         await db.transaction().execute(requeueOvertakenUsage)
       },
     }),
-    // Redis may have lost them; putting them in place again changes nothing.
-    repeat('put schedules in place', { everyMs: 60_000, log, run: () => placeSchedules(queueNamed) }),
+    // Redis may have lost them; putting them in place again changes nothing. Well within the minute after which the
+    // missing heartbeat would be taken for a wedged worker.
+    repeat('put schedules in place', { everyMs: 5_000, log, run: () => placeSchedules(queueNamed) }),
   ]
 }
 
