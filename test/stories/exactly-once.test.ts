@@ -1,0 +1,75 @@
+// Workers die in the middle of their work, five times, with kill -9. The books must not notice.
+import { expect } from 'vitest'
+
+import { createProducer, type Producer } from '../../jobs/producer.ts'
+import { countTransactions, findBreaks, isQuiet, readBalances } from '../support/books.ts'
+import { test } from '../support/fixtures.ts'
+import { givenWorkspace } from '../support/given.ts'
+import { until } from '../support/until.ts'
+import { givenTraffic, oracleOf, type TrafficRecord } from '../support/usage-traffic.ts'
+
+const kills = 5
+/** Small bites, so that every kill finds work under way. */
+const environment = { USAGE_WORKERS: '2', USAGE_CONCURRENCY: '40', POSTING_BATCH_SIZE: '40' }
+
+test('a worker that is killed five times posts every event once, and sending everything again posts nothing', async ({
+  place,
+  db,
+  queueNamed,
+  startWorkers,
+}) => {
+  const workspaceIds = await Promise.all(Array.from({ length: 5 }, () => givenWorkspace(db)))
+  const traffic = givenTraffic({ records: 4_000, workspaceIds, seed: 7, now: new Date() })
+  const oracle = oracleOf(traffic, workspaceIds)
+  const producer = createProducer(place.redisUrl, { prefix: place.queuePrefix, timeoutMs: 10_000 })
+  const usage = queueNamed('usage')
+
+  const workers = [await startWorkers({ environment })]
+  const sending = sendAll(producer, traffic)
+  const postedAtKills: number[] = []
+  for (let kill = 1; kill <= kills; kill += 1) {
+    const goal = Math.round((oracle.billable * kill) / (kills + 1))
+    const posted = await until(
+      `${goal} events are posted`,
+      async () => {
+        const count = await countTransactions(db, ['call', 'message'])
+        return count >= goal && count
+      },
+      { everyMs: 2 },
+    )
+    await workers.at(-1)?.kill()
+    postedAtKills.push(posted)
+    workers.push(await startWorkers({ environment }))
+  }
+  await sending
+  await until('every event is posted', async () => {
+    return (await countTransactions(db, ['call', 'message'])) >= oracle.billable && (await isQuiet(usage))
+  })
+  const balances = await readBalances(db)
+
+  // The kills came in time to hurt: work was left, and some of it lay in dead hands.
+  expect(Math.max(...postedAtKills)).toBeLessThan(oracle.billable)
+  expect(workers.flatMap(({ log }) => log).filter(({ msg }) => msg.startsWith('job stalled'))).not.toEqual([])
+  expect(await countTransactions(db, ['call', 'message'])).toBe(oracle.billable)
+  expect(balances).toEqual(oracle.balances)
+  expect(await findBreaks(place.databaseUrl)).toEqual([])
+
+  await sendAll(producer, traffic)
+  await until('everything that was sent again is decided', () => isQuiet(usage))
+
+  expect(await countTransactions(db, ['call', 'message'])).toBe(oracle.billable)
+  expect(await readBalances(db)).toEqual(oracle.balances)
+  await producer.close()
+})
+
+/** Many at a time, as a busy service would. */
+async function sendAll(producer: Producer, traffic: readonly TrafficRecord[]): Promise<void> {
+  let next = 0
+  const lane = async (): Promise<void> => {
+    for (let record = traffic[next++]; record !== undefined; record = traffic[next++]) {
+      if (record.kind === 'call') await producer.callEnded(record.call)
+      else await producer.messageSent(record.message)
+    }
+  }
+  await Promise.all(Array.from({ length: 64 }, lane))
+}

@@ -1,0 +1,81 @@
+/** A wire that can be cut: passes bytes between a client and a server, and drops the connection where a test says so. */
+import { connect, createServer, type Socket } from 'node:net'
+
+export type TcpProxy = {
+  /** The given URL, by way of this proxy. */
+  urlOf: (url: string) => string
+  /** Drops the next connection that says this to the server: after the server has answered, so that it has done it. */
+  dropAnswerTo: (text: string) => Promise<void>
+  /** Drops the next connection that says this to the server, before the server hears it. */
+  dropRequest: (text: string) => Promise<void>
+  close: () => Promise<void>
+}
+
+type Cut = { text: string; when: 'unheard' | 'answered'; done: () => void }
+
+export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
+  const sockets = new Set<Socket>()
+  let cut: Cut | null = null
+
+  const server = createServer((client) => {
+    const upstream = connect(target.port, target.host)
+    const drop = (): void => {
+      client.destroy()
+      upstream.destroy()
+    }
+    let answerCut: Cut | null = null
+    client.on('data', (bytes) => {
+      if (cut !== null && bytes.toString('latin1').toLowerCase().includes(cut.text)) {
+        const { when, done } = cut
+        if (when === 'answered') answerCut = cut
+        cut = null
+        if (when === 'unheard') {
+          drop()
+          done()
+          return
+        }
+      }
+      upstream.write(bytes)
+    })
+    upstream.on('data', (bytes) => {
+      if (answerCut === null) client.write(bytes)
+      else {
+        drop()
+        answerCut.done()
+      }
+    })
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', drop)
+      socket.on('close', () => {
+        sockets.delete(socket)
+        drop()
+      })
+    }
+  })
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const cutAt = (text: string, when: Cut['when']): Promise<void> =>
+    new Promise((resolve) => {
+      cut = { text: text.toLowerCase(), when, done: resolve }
+    })
+
+  return {
+    urlOf: (url) => {
+      const address = server.address()
+      const through = new URL(url)
+      through.hostname = '127.0.0.1'
+      through.port = String(typeof address === 'object' && address !== null ? address.port : 0)
+      return through.href
+    },
+    dropAnswerTo: (text) => cutAt(text, 'answered'),
+    dropRequest: (text) => cutAt(text, 'unheard'),
+    close: async () => {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => {
+        server.close(resolve)
+      })
+    },
+  }
+}
