@@ -69,7 +69,12 @@ export function connect(databaseUrl: string, options: ConnectOptions): Db {
     types: { getTypeParser: typeParser },
   })
   pool.on('error', (error) => options.onConnectionLost?.(error))
-  pool.on('connect', nameHotStatements)
+  pool.on('connect', (client) => {
+    // The pool listens only to idle connections. One that breaks between two statements of a transaction tells its user at
+    // the next statement; without a listener of its own it would end the process before that.
+    client.on('error', () => undefined)
+    nameHotStatements(client)
+  })
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
 }
 
