@@ -1,12 +1,12 @@
 // Workers die in the middle of their work, five times, with kill -9. The books must not notice.
 import { expect } from 'vitest'
 
-import { createProducer, type Producer } from '../../jobs/producer.ts'
+import { createProducer } from '../../jobs/producer.ts'
 import { countTransactions, findBreaks, isQuiet, readBalances } from '../support/books.ts'
 import { test } from '../support/fixtures.ts'
 import { givenWorkspace } from '../support/given.ts'
 import { until } from '../support/until.ts'
-import { givenTraffic, oracleOf, type TrafficRecord } from '../support/usage-traffic.ts'
+import { givenTraffic, oracleOf, sendTraffic } from '../support/usage-traffic.ts'
 
 const kills = 5
 /** Small bites, so that every kill finds work under way. */
@@ -25,7 +25,7 @@ test('a worker that is killed five times posts every event once, and sending eve
   const usage = queueNamed('usage')
 
   const workers = [await startWorkers({ environment })]
-  const sending = sendAll(producer, traffic)
+  const sending = sendTraffic(producer, traffic)
   const postedAtKills: number[] = []
   for (let kill = 1; kill <= kills; kill += 1) {
     const goal = Math.round((oracle.billable * kill) / (kills + 1))
@@ -54,22 +54,10 @@ test('a worker that is killed five times posts every event once, and sending eve
   expect(balances).toEqual(oracle.balances)
   expect(await findBreaks(place.databaseUrl)).toEqual([])
 
-  await sendAll(producer, traffic)
+  await sendTraffic(producer, traffic)
   await until('everything that was sent again is decided', () => isQuiet(usage))
 
   expect(await countTransactions(db, ['call', 'message'])).toBe(oracle.billable)
   expect(await readBalances(db)).toEqual(oracle.balances)
   await producer.close()
 })
-
-/** Many at a time, as a busy service would. */
-async function sendAll(producer: Producer, traffic: readonly TrafficRecord[]): Promise<void> {
-  let next = 0
-  const lane = async (): Promise<void> => {
-    for (let record = traffic[next++]; record !== undefined; record = traffic[next++]) {
-      if (record.kind === 'call') await producer.callEnded(record.call)
-      else await producer.messageSent(record.message)
-    }
-  }
-  await Promise.all(Array.from({ length: 64 }, lane))
-}

@@ -1,17 +1,17 @@
-/** A wire that can be cut: passes bytes between a client and a server, and drops the connection where a test says so. */
+/** A wire that can be cut: passes bytes between a client and Postgres, and drops the connection where a test says so. */
 import { connect, createServer, type Socket } from 'node:net'
 
 export type TcpProxy = {
   /** The given URL, by way of this proxy. */
   urlOf: (url: string) => string
-  /** Drops the next connection that says this to the server: after the server has answered, so that it has done it. */
-  dropAnswerTo: (text: string) => Promise<void>
-  /** Drops the next connection that says this to the server, before the server hears it. */
-  dropRequest: (text: string) => Promise<void>
+  /** Drops the next connection that runs this statement, after Postgres has answered: it has done it, and nobody hears. */
+  dropAnswerTo: (statement: string) => Promise<void>
+  /** Drops the next connection that runs this statement, before Postgres hears of it. */
+  dropRequest: (statement: string) => Promise<void>
   close: () => Promise<void>
 }
 
-type Cut = { text: string; when: 'unheard' | 'answered'; done: () => void }
+type Cut = { message: Buffer; when: 'unheard' | 'answered'; done: () => void }
 
 export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
@@ -25,7 +25,7 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     }
     let answerCut: Cut | null = null
     client.on('data', (bytes) => {
-      if (cut !== null && bytes.toString('latin1').toLowerCase().includes(cut.text)) {
+      if (cut !== null && bytes.includes(cut.message)) {
         const { when, done } = cut
         if (when === 'answered') answerCut = cut
         cut = null
@@ -56,9 +56,9 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
-  const cutAt = (text: string, when: Cut['when']): Promise<void> =>
+  const cutAt = (statement: string, when: Cut['when']): Promise<void> =>
     new Promise((resolve) => {
-      cut = { text: text.toLowerCase(), when, done: resolve }
+      cut = { message: queryMessage(statement), when, done: resolve }
     })
 
   return {
@@ -78,4 +78,12 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       })
     },
   }
+}
+
+/** A statement without parameters as it travels: `Q`, the length, the text, a zero. */
+function queryMessage(statement: string): Buffer {
+  const text = Buffer.from(`${statement}\0`)
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(text.length + length.length)
+  return Buffer.concat([Buffer.from('Q'), length, text])
 }

@@ -1,7 +1,8 @@
 /**
  * Traffic whose price the test knows by itself: records of calls and messages, and what they cost in plain arithmetic.
- * Nothing here may import the product: an error that both sides share would be found by neither.
+ * What they cost may come from nothing of ours: an error that both sides share would be found by neither.
  */
+import type { Producer } from '../../jobs/producer.ts'
 
 export type TrafficCall = {
   callId: string
@@ -86,6 +87,18 @@ export function oracleOf(traffic: readonly TrafficRecord[], workspaceIds: readon
     balances.set(workspaceId, (balances.get(workspaceId) ?? 0n) - price)
   }
   return { billable, distinct: distinct.size, balances }
+}
+
+/** Through the producer, many at a time, as a busy service would. */
+export async function sendTraffic(producer: Producer, traffic: readonly TrafficRecord[]): Promise<void> {
+  let next = 0
+  const lane = async (): Promise<void> => {
+    for (let record = traffic[next++]; record !== undefined; record = traffic[next++]) {
+      if (record.kind === 'call') await producer.callEnded(record.call)
+      else await producer.messageSent(record.message)
+    }
+  }
+  await Promise.all(Array.from({ length: 64 }, lane))
 }
 
 /** Every started second of every meter, each meter rounded half-up to the micro-dollar. */
