@@ -9,13 +9,13 @@ import type { UsageEvent } from './usage-event.ts'
 export function canonicalUsage(event: UsageEvent): string {
   if (event.kind === 'message') {
     const { kind, id, workspaceId, sentAt, chatId, agentId, campaignId } = event
-    return JSON.stringify({ kind, id, workspaceId, sentAt, chatId, agentId, campaignId })
+    return JSON.stringify({ kind, id, workspaceId, sentAt: sentAt.toISOString(), chatId, agentId, campaignId })
   }
   const {
     kind,
     id,
     workspaceId,
-    startedAt,
+    startedAt: startedAt.toISOString(),
     durationSeconds,
     direction,
     to,
@@ -28,7 +28,7 @@ export function canonicalUsage(event: UsageEvent): string {
     kind,
     id,
     workspaceId,
-    startedAt,
+    startedAt: startedAt.toISOString(),
     durationSeconds,
     direction,
     to,
