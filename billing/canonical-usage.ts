@@ -9,13 +9,21 @@ import type { UsageEvent } from './usage-event.ts'
 export function canonicalUsage(event: UsageEvent): string {
   if (event.kind === 'message') {
     const { kind, id, workspaceId, sentAt, chatId, agentId, campaignId } = event
-    return JSON.stringify({ kind, id, workspaceId, sentAt: sentAt.toISOString(), chatId, agentId, campaignId })
+    return JSON.stringify({
+      kind,
+      id,
+      workspaceId,
+      sentAt: sentAt.toISOString(),
+      chatId,
+      agentId,
+      campaignId,
+    })
   }
   const {
     kind,
     id,
     workspaceId,
-    startedAt: startedAt.toISOString(),
+    startedAt,
     durationSeconds,
     direction,
     to,
