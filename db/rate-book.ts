@@ -64,8 +64,9 @@ export async function readRateBook(db: Db): Promise<RateBook> {
   }
 }
 
-/** Where prices come from on a new database. Does nothing when there is a rate card already. */
+/** Where prices come from on a new database. Does nothing when there is a rate card already, or when another one is quicker. */
 export async function seedDefaultRateCard(trx: Tx): Promise<void> {
+  await trx.selectFrom('price_list').select('version').forUpdate().executeTakeFirstOrThrow()
   const known = await trx.selectFrom('rate_card').select('rate_card_id').limit(1).executeTakeFirst()
   if (known !== undefined) return
   await publishRateCard(trx, {
