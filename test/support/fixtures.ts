@@ -28,6 +28,8 @@ type TestFixtures = {
   ownPlace: Place
   /** A pool on `ownPlace`, as its owner. */
   ownDb: Db
+  /** A new database with nothing in it. */
+  emptyDatabaseUrl: string
   /** Starts a worker process, here unless another place is given. What still runs when the test ends is killed. */
   startWorkers: (options?: {
     place?: WorkerPlace
@@ -90,6 +92,9 @@ export const test = base.extend<FileFixtures & TestFixtures>({
     await use(db)
     await db.destroy()
   },
+  emptyDatabaseUrl: async ({}, use) => {
+    await withNewDatabase('template0', (databaseUrl) => use(databaseUrl))
+  },
   startWorkers: async ({ place }, use) => {
     const started: WorkerProcess[] = []
     await use(async ({ place: elsewhere = place, environment } = {}) => {
@@ -110,15 +115,24 @@ export const test = base.extend<FileFixtures & TestFixtures>({
   },
 })
 
-/** A database cloned from the template, and a queue prefix that nobody else has. */
+/** A database cloned from the migrated template, and a queue prefix that nobody else has. */
 async function withNewPlace(use: (place: Place) => Promise<void>): Promise<void> {
+  await withNewDatabase('app_template', (databaseUrl, name) =>
+    use({ databaseUrl, redisUrl: inject('redisUrl'), queuePrefix: `{${name}}` }),
+  )
+}
+
+async function withNewDatabase(
+  template: string,
+  use: (databaseUrl: string, name: string) => Promise<void>,
+): Promise<void> {
   const adminDatabaseUrl = inject('adminDatabaseUrl')
   places += 1
   const name = `test_${process.pid}_${places}`
-  await administer(adminDatabaseUrl, `create database ${name} template app_template strategy file_copy`)
+  await administer(adminDatabaseUrl, `create database ${name} template ${template} strategy file_copy`)
   const url = new URL(adminDatabaseUrl)
   url.pathname = `/${name}`
-  await use({ databaseUrl: url.href, redisUrl: inject('redisUrl'), queuePrefix: `{${name}}` })
+  await use(url.href, name)
   await administer(adminDatabaseUrl, `drop database ${name} with (force)`)
 }
 
