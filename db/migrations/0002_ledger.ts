@@ -93,12 +93,14 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     declare
       broken record;
     begin
-      select b.workspace_id, b.wallet_sequence into broken from booked b
-      where not exists (
-          select from posting p
-          where p.workspace_id = b.workspace_id and p.wallet_sequence = b.wallet_sequence)
-        or not exists (
-          select from wallet w where w.workspace_id = b.workspace_id and w.sequence >= b.wallet_sequence)
+      -- Lateral, so that each is looked up by its key: an "exists" might be answered from a hash of the whole table.
+      select b.workspace_id, b.wallet_sequence into broken
+      from booked b
+      left join lateral (
+        select true as is_there from posting p
+        where p.workspace_id = b.workspace_id and p.wallet_sequence = b.wallet_sequence limit 1) p on true
+      left join wallet w on w.workspace_id = b.workspace_id and w.sequence >= b.wallet_sequence
+      where p.is_there is null or w.workspace_id is null
       limit 1;
       if found then
         raise exception 'transaction % of % has no posting, or its wallet has not moved',
