@@ -60,7 +60,6 @@ type Stage = {
 }
 
 const runDeadlineMs = 120_000
-const warmUpEvents = 1_500
 /** The first moments of a steady rate are not timed. */
 const leadInSeconds = 0.5
 
@@ -79,6 +78,10 @@ async function main(args: string[]): Promise<number> {
   const interruption = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => interruption.abort(new Error('interrupted')))
+  }
+  // Whoever read our output is gone: that is an interruption too, and no reason to leave anything behind.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', () => interruption.abort(new Error('nobody listens')))
   }
   try {
     process.stdout.write(await bench(options, interruption.signal))
@@ -166,6 +169,8 @@ async function bench(options: Options, signal: AbortSignal): Promise<string> {
       contestants,
       signal,
     }
+    for (const contestant of contestants.keys())
+      await warmUp(stage, contestant, size.warmUpEvents[contestant])
     const notes: string[] = []
     const results = await runRounds(stage, { scenarios, rounds: options.rounds, notes })
     await assertBalanced(database.db)
@@ -182,7 +187,6 @@ async function runRounds(
   stage: Stage,
   { scenarios, rounds, notes }: { scenarios: readonly Scenario[]; rounds: number; notes: string[] },
 ): Promise<Results> {
-  for (const contestant of stage.contestants.keys()) await warmUp(stage, contestant)
   const results: Results = new Map(scenarios.map(({ name }) => [name, []]))
   for (let round = 1; round <= rounds; round += 1) {
     for (const scenario of round % 2 === 1 ? scenarios : scenarios.toReversed()) {
@@ -204,8 +208,7 @@ function keepsUp(scenario: Scenario, results: Results): boolean {
   return measured === undefined || measured === null || measured.eventsPerSecond > scenario.perSecond * 1.1
 }
 
-/** The first thousand jobs of a process are slow: its code is not compiled yet. */
-async function warmUp(stage: Stage, contestant: Contestant): Promise<void> {
+async function warmUp(stage: Stage, contestant: Contestant, events: number): Promise<void> {
   await runScenario(
     stage,
     {
@@ -213,7 +216,7 @@ async function warmUp(stage: Stage, contestant: Contestant): Promise<void> {
       title: '',
       contestant,
       wallets: 'many',
-      events: warmUpEvents,
+      events,
       eventsPerJob: 1,
       badOneIn: 0,
     },
