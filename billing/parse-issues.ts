@@ -1,11 +1,12 @@
 /** What a zod schema found wrong, as one line for people that names each field. */
 import type { z } from 'zod'
 
-const mostNamed = 5
-
-/** Such as `telephony.44.intervals.0.per_minute_usd: expected ...; unknown field "colour"`. */
-export function describeIssues(error: z.ZodError): string {
-  const described = error.issues.slice(0, mostNamed).map(describeIssue)
+/**
+ * Such as `telephony.44.intervals.0.per_minute_usd: expected ...; colour: unknown field`. Beyond `most` issues the rest is
+ * counted, because a file can have thousands.
+ */
+export function describeIssues(error: z.ZodError, { most = 5 }: { most?: number } = {}): string {
+  const described = error.issues.slice(0, most).map(describeIssue)
   const unnamed = error.issues.length - described.length
   return unnamed > 0 ? `${described.join('; ')}; and ${unnamed} more` : described.join('; ')
 }

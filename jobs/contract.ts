@@ -26,6 +26,9 @@ export type JobContract<Name extends string, Schema extends z.ZodType> = {
 /** A job ready for BullMQ: what the producer adds and what the outbox stores. */
 export type Job = { queue: QueueName; name: string; jobId: string; data: unknown; options: JobOptions }
 
+/** More than any single event has fields. */
+const mostNamed = 20
+
 export function defineJob<const Name extends string, Schema extends z.ZodType>(
   contract: JobContract<Name, Schema>,
 ): JobContract<Name, Schema> {
@@ -35,7 +38,7 @@ export function defineJob<const Name extends string, Schema extends z.ZodType>(
 /**
  * A payload, checked and given its identity.
  *
- * Throws: BillingError `invalid_payload`, with every field and what is wrong with it.
+ * Throws: BillingError `invalid_payload`, with every field and what is wrong with it (of a batch, the first twenty).
  */
 export function jobOf<Name extends string, Schema extends z.ZodType>(
   contract: JobContract<Name, Schema>,
@@ -45,7 +48,7 @@ export function jobOf<Name extends string, Schema extends z.ZodType>(
   if (!parsed.success) {
     throw new BillingError(
       'invalid_payload',
-      `${contract.name} was not enqueued: ${describeIssues(parsed.error)}`,
+      `${contract.name} was not enqueued: ${describeIssues(parsed.error, { most: mostNamed })}`,
     )
   }
   return {

@@ -55,7 +55,7 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
   if (!parsed.success) {
     throw new BillingError(
       'malformed_configuration',
-      `The environment is not complete. ${describeIssues(parsed.error)}. See .env.example.`,
+      `The environment is not complete. ${describeIssues(parsed.error, { most: Infinity })}. See .env.example.`,
     )
   }
   return {
