@@ -1,0 +1,106 @@
+import { describe, expect, test } from 'vitest'
+
+import { BillingError } from '../../billing/billing-error.ts'
+import { readWorkerConfig } from '../../runtime/config.ts'
+
+const complete = {
+  DATABASE_URL: 'postgres://wallet:secret-1@localhost:5432/wallet',
+  REDIS_URL: 'redis://:secret-2@localhost:6379',
+}
+
+const wrong: Record<string, string> = {
+  DATABASE_URL: 'mysql://wallet:secret-1@localhost/wallet',
+  REDIS_URL: 'localhost:6379',
+  QUEUE_PREFIX: '',
+  LOG_LEVEL: 'loud',
+  USAGE_WORKERS: '0',
+  USAGE_CONCURRENCY: 'many',
+  POSTING_BATCH_SIZE: '5001',
+  LOCK_DURATION_MS: '30s',
+  STALLED_INTERVAL_MS: '0',
+}
+
+describe('the configuration of the workers', () => {
+  test('needs to know two servers, and has a default for everything else', () => {
+    expect(readWorkerConfig(complete)).toEqual({
+      databaseUrl: complete.DATABASE_URL,
+      redisUrl: complete.REDIS_URL,
+      queuePrefix: '{wallet}',
+      logLevel: 'info',
+      usageWorkers: 8,
+      usageConcurrency: 64,
+      postingBatchSize: 500,
+      lockDurationMs: 30_000,
+      stalledIntervalMs: 10_000,
+    })
+  })
+
+  test('takes what is set, and ignores what it does not know', () => {
+    const config = readWorkerConfig({
+      ...complete,
+      DATABASE_URL: 'postgresql://localhost/wallet',
+      REDIS_URL: 'rediss://localhost',
+      QUEUE_PREFIX: '{staging}',
+      LOG_LEVEL: 'debug',
+      USAGE_WORKERS: '1',
+      USAGE_CONCURRENCY: '1000',
+      POSTING_BATCH_SIZE: '5000',
+      LOCK_DURATION_MS: '1000',
+      STALLED_INTERVAL_MS: '500',
+      HOME: '/home/somebody',
+    })
+
+    expect(config).toEqual({
+      databaseUrl: 'postgresql://localhost/wallet',
+      redisUrl: 'rediss://localhost',
+      queuePrefix: '{staging}',
+      logLevel: 'debug',
+      usageWorkers: 1,
+      usageConcurrency: 1_000,
+      postingBatchSize: 5_000,
+      lockDurationMs: 1_000,
+      stalledIntervalMs: 500,
+    })
+  })
+
+  test.for(Object.entries(wrong))('refuses %s=%s by name', ([name, value]) => {
+    const refusal = refusalFor({ ...complete, [name]: value })
+
+    expect(refusal).toMatchObject({ code: 'malformed_configuration' })
+    expect(refusal?.message).toContain(`${name}: `)
+  })
+
+  test('names every variable that is wrong, not only the first ones', () => {
+    const refusal = refusalFor(wrong)
+
+    const unnamed = Object.keys(wrong).filter((name) => !refusal?.message.includes(`${name}: `))
+    expect(unnamed).toEqual([])
+  })
+
+  test('says what is missing and what it should look like', () => {
+    const refusal = refusalFor({})
+
+    expect(refusal?.message).toContain('DATABASE_URL: is missing; expected a URL such as postgres://')
+    expect(refusal?.message).toContain('REDIS_URL: is missing; expected a URL such as redis://')
+    expect(refusal?.message).toContain('.env.example')
+  })
+
+  test('repeats no password', () => {
+    const refusal = refusalFor({
+      DATABASE_URL: wrong['DATABASE_URL'],
+      REDIS_URL: 'http://:secret-2@localhost',
+    })
+
+    expect(refusal?.message).not.toMatch(/secret-[12]/)
+  })
+})
+
+function refusalFor(env: NodeJS.ProcessEnv): BillingError | null {
+  try {
+    readWorkerConfig(env)
+    return null
+  } catch (error) {
+    if (error instanceof BillingError) return error
+    throw error
+  }
+}
