@@ -55,10 +55,13 @@ restore  puts the whole package.json back; so does the next prepare, should npm 
   },
 })
 
+/** A whole manifest that somebody has put back already is left alone, however old the kept one is. */
 async function restoreManifest(): Promise<void> {
-  await rename(keptManifest, manifestFile).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
-  })
+  const isCut = !(
+    'devDependencies' in z.looseObject({}).parse(JSON.parse(await readFile(manifestFile, 'utf8')))
+  )
+  if (isCut) await copyFile(keptManifest, manifestFile)
+  await rm(keptManifest, { force: true })
 }
 
 async function compileEntry(): Promise<void> {
