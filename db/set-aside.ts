@@ -103,6 +103,7 @@ export async function requeueOvertakenUsage(trx: Tx): Promise<number> {
     .distinct()
     .where('state', '=', 'set_aside')
     .where('reason', '=', 'unknown_workspace')
+    .where('key', 'not like', '%#%')
     .limit(100)
     .execute()
   let requeued = 0
