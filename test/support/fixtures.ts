@@ -28,6 +28,8 @@ type TestFixtures = {
   ownPlace: Place
   /** A pool on `ownPlace`, as its owner. */
   ownDb: Db
+  /** The queues of `ownPlace`. */
+  ownQueueNamed: (name: string) => Queue
   /** A new database with nothing in it. */
   emptyDatabaseUrl: string
   /** Starts a worker process, here unless another place is given. What still runs when the test ends is killed. */
@@ -66,13 +68,7 @@ export const test = base.extend<FileFixtures & TestFixtures>({
   ],
   queueNamed: [
     async ({ place, redis }, use) => {
-      const queues = new Map<string, Queue>()
-      await use((name) => {
-        const queue = queues.get(name) ?? new Queue(name, { connection: redis, prefix: place.queuePrefix })
-        queues.set(name, queue)
-        return queue
-      })
-      await Promise.all([...queues.values()].map((queue) => queue.close()))
+      await withQueues(redis, place.queuePrefix, use)
     },
     { scope: 'file' },
   ],
@@ -91,6 +87,9 @@ export const test = base.extend<FileFixtures & TestFixtures>({
     const db = connect(ownPlace.databaseUrl, { profile: 'operator', name: 'test', poolSize: 8 })
     await use(db)
     await db.destroy()
+  },
+  ownQueueNamed: async ({ ownPlace, redis }, use) => {
+    await withQueues(redis, ownPlace.queuePrefix, use)
   },
   emptyDatabaseUrl: async ({}, use) => {
     await withNewDatabase('template0', (databaseUrl) => use(databaseUrl))
@@ -134,6 +133,20 @@ async function withNewDatabase(
   url.pathname = `/${name}`
   await use(url.href, name)
   await administer(adminDatabaseUrl, `drop database ${name} with (force)`)
+}
+
+async function withQueues(
+  connection: Redis,
+  prefix: string,
+  use: (queueNamed: (name: string) => Queue) => Promise<void>,
+): Promise<void> {
+  const queues = new Map<string, Queue>()
+  await use((name) => {
+    const queue = queues.get(name) ?? new Queue(name, { connection, prefix })
+    queues.set(name, queue)
+    return queue
+  })
+  await Promise.all([...queues.values()].map((queue) => queue.close()))
 }
 
 async function administer(adminDatabaseUrl: string, statement: string): Promise<void> {
