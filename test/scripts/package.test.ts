@@ -6,8 +6,12 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
 import { afterAll, beforeAll, expect } from 'vitest'
+import type { z } from 'zod'
 
 import { findBalance } from '../../db/wallet.ts'
+import type { JobContract } from '../../jobs/contract.ts'
+import { callEnded, messageSent, usageBatch } from '../../jobs/usage-jobs.ts'
+import { workspaceCreated } from '../../jobs/workspace-jobs.ts'
 import { test } from '../support/fixtures.ts'
 import { aCall, givenWorkspace } from '../support/given.ts'
 import { until } from '../support/until.ts'
@@ -134,6 +138,28 @@ test('a payload that is wrong does not compile against the declarations', async 
 
   expect(compiled).toMatchObject({ stdout: '' })
 })
+
+test('the page that it ships gives payloads that are accepted, and the ids that they get', async () => {
+  const page = await readFile(join(checkout, 'jobs', 'README.md'), 'utf8')
+
+  const examples = [...page.matchAll(/```json\n(.+?)```/gs)].map(
+    ([, json]) => JSON.parse(json ?? '') as unknown,
+  )
+  const [call, message, batch, workspace] = examples
+  const ids = [
+    jobIdOf(callEnded, call),
+    jobIdOf(messageSent, message),
+    jobIdOf(usageBatch, batch),
+    jobIdOf(workspaceCreated, workspace),
+  ]
+
+  expect(examples).toHaveLength(4)
+  expect(ids.filter((id) => !page.includes(`| \`${id}\` |`))).toEqual([])
+})
+
+function jobIdOf<Schema extends z.ZodType>(contract: JobContract<string, Schema>, payload: unknown): string {
+  return contract.jobId(contract.schema.parse(payload))
+}
 
 async function install(): Promise<Installation> {
   const [source, project] = [join(directory, 'source'), join(directory, 'project')]
