@@ -3,7 +3,7 @@
  * that is changed, removed or put in between is found by computing the chain again. The encoding is frozen: a change
  * to it would make every hash already stored look false.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Account, LedgerTransactionKind } from './ledger-draft.ts'
 import type { Micros } from './money.ts'
 
@@ -41,11 +41,11 @@ export const genesisHash: Buffer = Buffer.alloc(32)
 /**
  * The hash of a row.
  *
- * Shape:  sha256 of the previous hash's 32 bytes, then the UTF-8 JSON array of the row's fields in the order below;
+ * Shape:  sha256 of UTF-8 text: the previous hash as hex, then the JSON array of the row's fields in the order below;
  *         bigints as decimal strings, instants as ISO 8601 with milliseconds, bytes as hex, postings in line order.
  */
 export function chainHash(previous: Buffer, row: ChainedRow): Buffer {
-  return createHash('sha256').update(previous).update(canonicalText(row)).digest()
+  return hash('sha256', previous.toString('hex') + canonicalText(row), 'buffer')
 }
 
 function canonicalText(row: ChainedRow): string {

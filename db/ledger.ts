@@ -10,6 +10,14 @@ import { BillingError } from '../billing/billing-error.ts'
 import { chainHash, type ChainedRow } from '../billing/hash-chain.ts'
 import type { LedgerTransactionDraft } from '../billing/ledger-draft.ts'
 import { micros, type Micros } from '../billing/money.ts'
+import {
+  bigintArray,
+  byteaArray,
+  instantArray,
+  integerArray,
+  smallintArray,
+  textArray,
+} from './array-parameter.ts'
 import type { Tx } from './schema.ts'
 import type { LockedWallet } from './wallet.ts'
 
@@ -127,11 +135,11 @@ async function insertChains(trx: Tx, chains: readonly Chain[]): Promise<void> {
     with moved as (
       update wallet set balance_micros = after.balance_micros, sequence = after.sequence, head_hash = after.head_hash
       from unnest(
-        ${chains.map((chain) => chain.wallet.workspaceId)}::text[],
-        ${chains.map((chain) => chain.wallet.sequence)}::bigint[],
-        ${chains.map((chain) => chain.balanceMicros)}::bigint[],
-        ${chains.map((chain) => chain.wallet.sequence + BigInt(chain.rows.length))}::bigint[],
-        ${chains.map((chain) => chain.rows.at(-1)?.hash ?? chain.wallet.headHash)}::bytea[]
+        ${textArray(chains.map((chain) => chain.wallet.workspaceId))}::text[],
+        ${bigintArray(chains.map((chain) => chain.wallet.sequence))}::bigint[],
+        ${bigintArray(chains.map((chain) => chain.balanceMicros))}::bigint[],
+        ${bigintArray(chains.map((chain) => chain.wallet.sequence + BigInt(chain.rows.length)))}::bigint[],
+        ${byteaArray(chains.map((chain) => chain.rows.at(-1)?.hash ?? chain.wallet.headHash))}::bytea[]
       ) as after (workspace_id, sequence_before, balance_micros, sequence, head_hash)
       where wallet.workspace_id = after.workspace_id and wallet.sequence = after.sequence_before
       returning 1
@@ -139,33 +147,44 @@ async function insertChains(trx: Tx, chains: readonly Chain[]): Promise<void> {
       insert into ledger_transaction (
         workspace_id, wallet_sequence, idempotency_key, kind, reference, agent_id, campaign_id, amount_micros,
         balance_after_micros, rate_card_id, occurred_at, posted_at, payload_hash, hash)
-      select * from unnest(
-        ${row.map((each) => each.workspaceId)}::text[],
-        ${row.map((each) => each.walletSequence)}::bigint[],
-        ${row.map((each) => each.idempotencyKey)}::text[],
-        ${row.map((each) => each.kind)}::ledger_transaction_kind[],
-        ${row.map((each) => each.reference)}::text[],
-        ${row.map((each) => each.agentId)}::text[],
-        ${row.map((each) => each.campaignId)}::text[],
-        ${row.map((each) => each.amountMicros)}::bigint[],
-        ${row.map((each) => each.balanceAfterMicros)}::bigint[],
-        ${row.map((each) => each.rateCardId)}::text[],
-        ${row.map((each) => each.occurredAt.toISOString())}::timestamptz[],
-        ${row.map((each) => each.postedAt.toISOString())}::timestamptz[],
-        ${row.map((each) => each.payloadHash)}::bytea[],
-        ${rows.map((each) => each.hash)}::bytea[])
+      select
+        workspace_id, wallet_sequence, idempotency_key, kind::ledger_transaction_kind, reference, agent_id,
+        campaign_id, amount_micros, balance_after_micros, rate_card_id, occurred_at, posted_at, payload_hash, hash
+      from unnest(
+        ${textArray(row.map((each) => each.workspaceId))}::text[],
+        ${bigintArray(row.map((each) => each.walletSequence))}::bigint[],
+        ${textArray(row.map((each) => each.idempotencyKey))}::text[],
+        ${textArray(row.map((each) => each.kind))}::text[],
+        ${textArray(row.map((each) => each.reference))}::text[],
+        ${textArray(row.map((each) => each.agentId))}::text[],
+        ${textArray(row.map((each) => each.campaignId))}::text[],
+        ${bigintArray(row.map((each) => each.amountMicros))}::bigint[],
+        ${bigintArray(row.map((each) => each.balanceAfterMicros))}::bigint[],
+        ${textArray(row.map((each) => each.rateCardId))}::text[],
+        ${instantArray(row.map((each) => each.occurredAt))}::timestamptz[],
+        ${instantArray(row.map((each) => each.postedAt))}::timestamptz[],
+        ${byteaArray(row.map((each) => each.payloadHash))}::bytea[],
+        ${byteaArray(rows.map((each) => each.hash))}::bytea[]
+      ) as draft (
+        workspace_id, wallet_sequence, idempotency_key, kind, reference, agent_id, campaign_id, amount_micros,
+        balance_after_micros, rate_card_id, occurred_at, posted_at, payload_hash, hash)
     ), moved_money as (
       insert into posting (
         workspace_id, wallet_sequence, line, debit_account, credit_account, amount_micros, quantity, prefix)
-      select * from unnest(
-        ${postings.map((posting) => posting.workspaceId)}::text[],
-        ${postings.map((posting) => posting.walletSequence)}::bigint[],
-        ${postings.map((posting) => posting.line)}::smallint[],
-        ${postings.map((posting) => posting.debitAccount)}::account_code[],
-        ${postings.map((posting) => posting.creditAccount)}::account_code[],
-        ${postings.map((posting) => posting.amountMicros)}::bigint[],
-        ${postings.map((posting) => posting.quantity)}::integer[],
-        ${postings.map((posting) => posting.prefix)}::text[])
+      select
+        workspace_id, wallet_sequence, line, debit_account::account_code, credit_account::account_code,
+        amount_micros, quantity, prefix
+      from unnest(
+        ${textArray(postings.map((posting) => posting.workspaceId))}::text[],
+        ${bigintArray(postings.map((posting) => posting.walletSequence))}::bigint[],
+        ${smallintArray(postings.map((posting) => posting.line))}::smallint[],
+        ${textArray(postings.map((posting) => posting.debitAccount))}::text[],
+        ${textArray(postings.map((posting) => posting.creditAccount))}::text[],
+        ${bigintArray(postings.map((posting) => posting.amountMicros))}::bigint[],
+        ${integerArray(postings.map((posting) => posting.quantity))}::integer[],
+        ${textArray(postings.map((posting) => posting.prefix))}::text[]
+      ) as draft (
+        workspace_id, wallet_sequence, line, debit_account, credit_account, amount_micros, quantity, prefix)
     )
     select count(*) as moved from moved`.execute(trx)
   if (result[0]?.moved !== BigInt(chains.length)) {

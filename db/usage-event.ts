@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 
 import { usageArrival, type UsageArrival } from '../jobs/usage-arrival.ts'
 import type { SetAsideReason } from '../billing/usage-event.ts'
+import { byteaArray, instantArray, textArray } from './array-parameter.ts'
 import type { Db, Tx, UsageEventState } from './schema.ts'
 
 export type KnownUsage = { payloadHash: string; state: UsageEventState }
@@ -28,7 +29,8 @@ export async function findUsage(db: Db, arrivals: readonly UsageArrival[]): Prom
   const { rows } = await sql<KnownRow>`/* find-usage */
     select workspace_id, key, payload_hash, state
     from unnest(
-      ${arrivals.map((arrival) => arrival.workspaceId)}::text[], ${arrivals.map((arrival) => arrival.key)}::text[]
+      ${textArray(arrivals.map((arrival) => arrival.workspaceId))}::text[],
+      ${textArray(arrivals.map((arrival) => arrival.key))}::text[]
     ) as arrived (workspace_id, key)
     join usage_event using (workspace_id, key)`.execute(db)
   return new Map(
@@ -48,14 +50,14 @@ export async function findUsage(db: Db, arrivals: readonly UsageArrival[]): Prom
 export async function receiveUsage(db: Db, arrivals: readonly UsageArrival[]): Promise<number> {
   const result = await sql`
     insert into usage_event (workspace_id, key, kind, payload, payload_hash, state, received_at)
-    select workspace_id, key, kind, payload::json, decode(payload_hash, 'hex'), 'received', received_at
+    select workspace_id, key, kind, payload::json, payload_hash, 'received', received_at
     from unnest(
-      ${arrivals.map((arrival) => arrival.workspaceId)}::text[],
-      ${arrivals.map((arrival) => arrival.key)}::text[],
-      ${arrivals.map((arrival) => arrival.kind)}::text[],
-      ${arrivals.map((arrival) => arrival.payload)}::text[],
-      ${arrivals.map((arrival) => arrival.payloadHash)}::text[],
-      ${arrivals.map((arrival) => arrival.receivedAt.toISOString())}::timestamptz[]
+      ${textArray(arrivals.map((arrival) => arrival.workspaceId))}::text[],
+      ${textArray(arrivals.map((arrival) => arrival.key))}::text[],
+      ${textArray(arrivals.map((arrival) => arrival.kind))}::text[],
+      ${textArray(arrivals.map((arrival) => arrival.payload))}::text[],
+      ${byteaArray(arrivals.map((arrival) => Buffer.from(arrival.payloadHash, 'hex')))}::bytea[],
+      ${instantArray(arrivals.map((arrival) => arrival.receivedAt))}::timestamptz[]
     ) as arrived (workspace_id, key, kind, payload, payload_hash, received_at)
     order by workspace_id, key
     on conflict do nothing`.execute(db)
@@ -99,18 +101,18 @@ export async function insertUsage(trx: Tx, decisions: readonly UsageDecision[]):
     insert into usage_event (
       workspace_id, key, kind, payload, payload_hash, received_at, state, reason, detail, decided_at)
     select
-      workspace_id, key, kind, payload::json, decode(payload_hash, 'hex'), received_at, state, reason, detail,
+      workspace_id, key, kind, payload::json, payload_hash, received_at, state::usage_event_state, reason, detail,
       clock_timestamp()
     from unnest(
-      ${arrivals.map((arrival) => arrival.workspaceId)}::text[],
-      ${arrivals.map((arrival) => arrival.key)}::text[],
-      ${arrivals.map((arrival) => arrival.kind)}::text[],
-      ${arrivals.map((arrival) => arrival.payload)}::text[],
-      ${arrivals.map((arrival) => arrival.payloadHash)}::text[],
-      ${arrivals.map((arrival) => arrival.receivedAt.toISOString())}::timestamptz[],
-      ${decisions.map((decision) => decision.state)}::usage_event_state[],
-      ${decisions.map((decision) => decision.reason)}::text[],
-      ${decisions.map((decision) => decision.detail)}::text[]
+      ${textArray(arrivals.map((arrival) => arrival.workspaceId))}::text[],
+      ${textArray(arrivals.map((arrival) => arrival.key))}::text[],
+      ${textArray(arrivals.map((arrival) => arrival.kind))}::text[],
+      ${textArray(arrivals.map((arrival) => arrival.payload))}::text[],
+      ${byteaArray(arrivals.map((arrival) => Buffer.from(arrival.payloadHash, 'hex')))}::bytea[],
+      ${instantArray(arrivals.map((arrival) => arrival.receivedAt))}::timestamptz[],
+      ${textArray(decisions.map((decision) => decision.state))}::text[],
+      ${textArray(decisions.map((decision) => decision.reason))}::text[],
+      ${textArray(decisions.map((decision) => decision.detail))}::text[]
     ) as decided (workspace_id, key, kind, payload, payload_hash, received_at, state, reason, detail)
     order by workspace_id, key
     on conflict do nothing`.execute(trx)

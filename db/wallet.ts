@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 
 import type { WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
+import { textArray } from './array-parameter.ts'
 import type { Db, Tx } from './schema.ts'
 
 const locked = Symbol('locked')
@@ -42,7 +43,7 @@ export type LockedWallets = {
 export async function lockFreeWallets(trx: Tx, workspaceIds: readonly string[]): Promise<LockedWallets> {
   const { rows } = await sql<WalletRow>`/* lock-free-wallets */
     select workspace_id, balance_micros, sequence, head_hash from wallet
-    where workspace_id = any(${workspaceIds}::text[])
+    where workspace_id = any(${textArray(workspaceIds)}::text[])
     order by workspace_id for no key update skip locked`.execute(trx)
   const wallets = new Map(rows.map((row) => [row.workspace_id as string, lockedWallet(row)]))
   const missing = workspaceIds.filter((workspaceId) => !wallets.has(workspaceId))

@@ -93,14 +93,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     declare
       broken record;
     begin
-      -- Lateral, so that each is looked up by its key: an "exists" might be answered from a hash of the whole table.
+      -- Scalar subqueries, so that each row is looked up by its key: an "exists" or a join might be answered from a
+      -- hash of the whole table.
       select b.workspace_id, b.wallet_sequence into broken
       from booked b
-      left join lateral (
-        select true as is_there from posting p
-        where p.workspace_id = b.workspace_id and p.wallet_sequence = b.wallet_sequence limit 1) p on true
-      left join wallet w on w.workspace_id = b.workspace_id and w.sequence >= b.wallet_sequence
-      where p.is_there is null or w.workspace_id is null
+      where coalesce((select w.sequence from wallet w where w.workspace_id = b.workspace_id), 0) < b.wallet_sequence
+        or (select p.line from posting p
+            where p.workspace_id = b.workspace_id and p.wallet_sequence = b.wallet_sequence and p.line = 1) is null
       limit 1;
       if found then
         raise exception 'transaction % of % has no posting, or its wallet has not moved',
@@ -114,14 +113,16 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     declare
       broken record;
     begin
+      -- A transaction's postings come in one statement: whatever comes later has no line 1 left to begin with.
       select m.workspace_id, m.wallet_sequence into broken
-      from (select distinct workspace_id, wallet_sequence from moved) m
-      left join ledger_transaction t
-        on t.workspace_id = m.workspace_id and t.wallet_sequence = m.wallet_sequence
-      where t.amount_micros is distinct from (
-        select sum(case when p.credit_account = 'wallet' then p.amount_micros
-                        when p.debit_account = 'wallet' then -p.amount_micros else 0 end)
-        from posting p where p.workspace_id = m.workspace_id and p.wallet_sequence = m.wallet_sequence)
+      from (
+        select workspace_id, wallet_sequence, min(line) as first_line,
+          sum(case when credit_account = 'wallet' then amount_micros
+                   when debit_account = 'wallet' then -amount_micros else 0 end) as amount_micros
+        from moved group by workspace_id, wallet_sequence) m
+      where m.first_line <> 1 or m.amount_micros is distinct from (
+        select t.amount_micros from ledger_transaction t
+        where t.workspace_id = m.workspace_id and t.wallet_sequence = m.wallet_sequence)
       limit 1;
       if found then
         raise exception 'the postings of transaction % of % do not move what it says, or there is no such transaction',

@@ -47,8 +47,8 @@ test('the hash is sha256 of the hash before and of the row as written here, toda
 
   const hash = chainHash(genesisHash, row)
 
-  expect(hash).toEqual(createHash('sha256').update(Buffer.alloc(32)).update(text, 'utf8').digest())
-  expect(hash.toString('hex')).toBe('7356542ba743fb41515faac3e1fe39953b7f6d759e175233ef58da37ecd9b42b')
+  expect(hash).toEqual(createHash('sha256').update('00'.repeat(32)).update(text, 'utf8').digest())
+  expect(hash.toString('hex')).toBe('548d514de754b611ddecec92f5a1779b8f82591322fbda8dc711a72402687046')
 })
 
 const changes: { readonly [Field in keyof ChainedRow]: ChainedRow[Field] } = {
