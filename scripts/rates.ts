@@ -98,17 +98,15 @@ function agree(
   return async (db) => {
     const workspaceId = workspaceIdSchema.parse(workspace)
     const parsed: unknown = known === 'message' ? rate : JSON.parse(rate)
-    const agreedFrom = await db
-      .transaction()
-      .execute((trx) =>
-        agreeWorkspaceRate(trx, {
-          workspaceId,
-          meter: known,
-          prefix: prefix ?? null,
-          rate: parsed,
-          effectiveFrom,
-        }),
-      )
+    const agreedFrom = await db.transaction().execute((trx) =>
+      agreeWorkspaceRate(trx, {
+        workspaceId,
+        meter: known,
+        prefix: prefix ?? null,
+        rate: parsed,
+        effectiveFrom,
+      }),
+    )
     return `agreed: ${workspace} has this ${known} rate for usage that begins at ${agreedFrom.toISOString()} or later\n`
   }
 }
