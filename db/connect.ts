@@ -66,6 +66,8 @@ export function connect(databaseUrl: string, options: ConnectOptions): Db {
       ...(role === null ? [] : [`-c role=${role}`]),
       ...(plans === 'by_index' ? [planByIndex] : []),
     ].join(' '),
+    // Statements that are sent together travel together: a posting waits for two answers instead of five.
+    pipeline: true,
     types: { getTypeParser: typeParser },
   })
   pool.on('error', (error) => options.onConnectionLost?.(error))

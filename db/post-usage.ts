@@ -47,9 +47,13 @@ export async function postUsage(
   rateBookOf: (trx: Tx, version: bigint) => Promise<RateBook>,
 ): Promise<UsageOutcome[]> {
   const workspaceIds = [...new Set(arrivals.map((arrival) => arrival.workspaceId))].toSorted()
-  const { locked, busy } = await lockFreeWallets(trx, workspaceIds)
-  // A new statement sees what was committed while we waited for nothing but our turn: under the locks it stays so.
-  const [known, { now, version }] = await Promise.all([findUsage(trx, arrivals), readClockAndVersion(trx)])
+  // One after the other on one connection, without waiting for the answers in between. The look at the events comes after
+  // the locks and is a statement of its own: it sees all that was committed before them, and under them it stays so.
+  const [{ locked, busy }, known, { now, version }] = await Promise.all([
+    lockFreeWallets(trx, workspaceIds),
+    findUsage(trx, arrivals),
+    readClockAndVersion(trx),
+  ])
   const prices = await rateBookOf(trx, version)
 
   const plan: Plan = {
@@ -65,8 +69,8 @@ export async function postUsage(
     if (busy.has(arrival.workspaceId)) return { outcome: 'deferred' }
     return planArrival(plan, arrival, locked.get(arrival.workspaceId), prices, now)
   })
-  await write(trx, plan)
-  const booked = await book(trx, plan, locked, now)
+  for (const arrival of plan.moved) await moveAside(trx, arrival)
+  const [, booked] = await Promise.all([write(trx, plan), book(trx, plan, locked, now)])
   return steps.map((step) => (step.outcome === 'to_post' ? booked(step.post) : step))
 }
 
@@ -169,15 +173,16 @@ function contradict(plan: Plan, arrival: UsageArrival, verdict?: Verdict): Step 
 }
 
 async function write(trx: Tx, plan: Plan): Promise<void> {
-  for (const arrival of plan.moved) await moveAside(trx, arrival)
-  const inserted = await insertUsage(trx, plan.inserts)
-  const updated = await decideUsage(trx, plan.updates)
+  const [inserted, updated] = await Promise.all([
+    insertUsage(trx, plan.inserts),
+    decideUsage(trx, plan.updates),
+    insertUsage(trx, plan.contradictions),
+  ])
   if (inserted !== plan.inserts.length || updated !== plan.updates.length) {
     throw new BillingError('claim_lost', 'Somebody else claimed the same usage events meanwhile', {
       missing: plan.inserts.length - inserted + plan.updates.length - updated,
     })
   }
-  await insertUsage(trx, plan.contradictions)
 }
 
 /** Books the posts, and gives for each of them its outcome. */

@@ -184,7 +184,7 @@ async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[
 }
 
 /** What every account holds, all workspaces together. */
-export async function readTrialBalance(db: Db): Promise<Verification['trialBalance']> {
+async function readTrialBalance(db: Db): Promise<Verification['trialBalance']> {
   const { rows } = await sql<{ account: Account; amount_micros: bigint }>`
     select account, coalesce(sum(account_entry.amount_micros), 0)::bigint as amount_micros
     from account left join account_entry using (account)

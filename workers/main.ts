@@ -3,6 +3,7 @@ import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
 import { connect } from '../db/connect.ts'
+import { assertMigrated } from '../db/migrate.ts'
 import { readWorkerConfig, type WorkerConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { closeOnSignal } from '../runtime/shutdown.ts'
@@ -27,9 +28,14 @@ async function main(): Promise<void> {
 async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promise<void>> {
   const stopping = new AbortController()
   const connection = new Redis(config.redisUrl, { maxRetriesPerRequest: null })
-  // Every worker reports the loss of its queue; the connection itself need not say it again.
-  connection.on('error', (error) => log.debug({ err: error }, 'redis connection error'))
+  let ready = false
+  connection.on('error', (error) => {
+    // Once it runs, every worker reports the loss of its queue; the connection need not say it again.
+    if (ready) log.debug({ err: error }, 'redis connection error')
+    else log.warn({ err: error }, 'waiting for Redis')
+  })
   await assertDurableRedis(connection)
+  ready = true
 
   const onConnectionLost = (error: Error): void => {
     log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another')
@@ -46,6 +52,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     poolSize: 8,
     onConnectionLost,
   })
+  await assertMigrated(db)
   const context = {
     connection,
     prefix: config.queuePrefix,
@@ -112,4 +119,7 @@ function queuesOf(connection: Redis, prefix: string, log: Log) {
   }
 }
 
-await main()
+main().catch((error: unknown) => {
+  createLog('info', 'workers').fatal({ err: error }, 'the workers cannot start')
+  process.exit(1)
+})
