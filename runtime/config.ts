@@ -25,7 +25,7 @@ const environment = z.object({
   QUEUE_PREFIX: z.string().min(1).prefault(defaultQueuePrefix),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).prefault('info'),
   USAGE_WORKERS: count(8, 64),
-  USAGE_CONCURRENCY: count(64, 1_000),
+  USAGE_CONCURRENCY: count(128, 1_000),
   POSTING_BATCH_SIZE: count(500, 5_000),
   LOCK_DURATION_MS: milliseconds(30_000),
   STALLED_INTERVAL_MS: milliseconds(10_000),

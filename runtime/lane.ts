@@ -12,6 +12,9 @@ export type Lane<Item, Result> = {
   close: (reason: Error) => Promise<void>
 }
 
+/** How many items learn of their result in one turn of the event loop. */
+const atATime = 64
+
 /** What a batch says of an item that it left undone: it goes to the end of the line, so that others are not held up by it. */
 export const again = Symbol('again')
 
@@ -34,9 +37,7 @@ export function createLane<Item, Result extends object>({
 
   const drain = async (): Promise<void> => {
     // One turn of the event loop: whatever arrived in the same breath goes into the first batch.
-    await new Promise((resolve) => {
-      setImmediate(resolve)
-    })
+    await nextTurn()
     while (waiting.length > 0) {
       const batch = waiting.length <= most ? waiting : waiting.slice(0, most)
       waiting = waiting.length <= most ? [] : waiting.slice(most)
@@ -52,11 +53,13 @@ export function createLane<Item, Result extends object>({
     try {
       const results = await run(batch.map((each) => each.item))
       const left: Waiting[] = []
+      const done: (() => void)[] = []
       for (const [index, each] of batch.entries()) {
         const result = results[index]
         if (result === undefined || result === again) left.push(each)
-        else each.resolve(result)
+        else done.push(() => each.resolve(result))
       }
+      void announce(done)
       return left
     } catch (error) {
       rejectAll(batch, error)
@@ -85,4 +88,19 @@ export function createLane<Item, Result extends object>({
       await idle
     },
   }
+}
+
+/** A few at a time: what each of them sets off must not keep the next batch, which is under way by now, waiting. */
+async function announce(done: readonly (() => void)[]): Promise<void> {
+  for (let start = 0; start < done.length; start += atATime) {
+    for (const resolve of done.slice(start, start + atATime)) resolve()
+    await nextTurn()
+  }
+}
+
+/** One turn of the event loop. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
 }
