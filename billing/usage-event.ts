@@ -106,7 +106,7 @@ const explanations: Record<SetAsideReason, string> = {
   from_the_future:
     'The event is dated more than five minutes ahead of us: check the clock of the service that sent it, then requeue once the time has come.',
   too_old:
-    'The event is more than 35 days old, when books may be closed: requeue it by hand if the customer is still to be billed.',
+    'The event is more than 35 days old, when books may be closed: it stays here as a record, and requeueing it changes nothing.',
   conflicting_duplicate:
     'The same id was already told with other content and the first telling stands: find out which is true and book an adjustment if it was not the first.',
   no_rate_card:

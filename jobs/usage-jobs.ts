@@ -24,7 +24,7 @@ const instant = z.union([z.iso.datetime({ offset: true }).transform((text) => ne
 const e164 = z.string().regex(/^\+[1-9]\d{6,14}$/, 'expected a phone number like +14155550100')
 
 /** The most events that one `usage-batch` carries. */
-export const largestUsageBatch = 500
+const largestUsageBatch = 500
 
 const callFields = {
   callId,

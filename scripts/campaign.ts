@@ -6,6 +6,17 @@ import { idPatterns } from '../billing/ids.ts'
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
 import { campaignRecords, type CallRecord } from './demo/campaign-records.ts'
 
+const columns = [
+  'callId',
+  'workspaceId',
+  'startedAt',
+  'durationSeconds',
+  'to',
+  'recorded',
+  'agentId',
+  'campaignId',
+] as const
+
 await runScript({
   name: 'campaign',
   usage: `usage: npm run -s campaign -- [--records <n>] [--seed <n>] [--workspace <id>] [--campaign <id>]
@@ -61,17 +72,6 @@ function instantOf(text: string | undefined): Date {
 function* jsonLines(records: Iterable<CallRecord>): Generator<string> {
   for (const record of records) yield `${JSON.stringify(record)}\n`
 }
-
-const columns = [
-  'callId',
-  'workspaceId',
-  'startedAt',
-  'durationSeconds',
-  'to',
-  'recorded',
-  'agentId',
-  'campaignId',
-] as const
 
 /** No value of a record needs quoting. */
 function* csvLines(records: Iterable<CallRecord>): Generator<string> {

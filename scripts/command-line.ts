@@ -28,6 +28,11 @@ export async function runScript<const T extends Options>({
   options: T
   run: (values: Values<T>, words: string[]) => Promise<number | void>
 }): Promise<void> {
+  // Whoever reads us may have seen enough (`| head`).
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(0)
+  })
   try {
     const { values, positionals } = parseArgs({
       options: { ...options, help: { type: 'boolean' } },

@@ -7,6 +7,9 @@ import { listStatement, type StatementLine } from '../db/statement.ts'
 import { runScript, wholeNumber } from './command-line.ts'
 import { withStack } from './stack.ts'
 
+const columns =
+  'workspace,sequence,kind,reference,occurred_at,posted_at,debit_account,credit_account,amount_usd,quantity,prefix,balance_after_usd'
+
 await runScript({
   name: 'ledger',
   usage: `usage: npm run -s ledger -- [--workspace <id>] [--reference <id>] [--limit <n>] [--csv]
@@ -67,9 +70,6 @@ function textOf(line: StatementLine): string {
   })
   return head + postings.join('')
 }
-
-const columns =
-  'workspace,sequence,kind,reference,occurred_at,posted_at,debit_account,credit_account,amount_usd,quantity,prefix,balance_after_usd'
 
 function csvOf(lines: readonly StatementLine[]): string {
   const rows = lines.flatMap((line) =>

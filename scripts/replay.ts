@@ -62,7 +62,7 @@ from, agentId, campaignId; or, with "kind":"message", what message-sent takes. I
         if (stack.ours || options['open-workspaces'] === true) await openWorkspaces(db, records)
         const before = await countFacts(db, records)
         const wait = options['no-wait'] !== true
-        const needsWorkers = wait && (stack.ours || (await countWorkers(stack)) === 0)
+        const needsWorkers = wait && (await countWorkers(stack)) === 0
         const workers = needsWorkers ? await startWorkerProcess(stack, log) : null
         try {
           const startedAt = performance.now()
@@ -237,12 +237,9 @@ function summary(run: {
   const distinct = distinctFacts(records).length
   const lines: [string, string][] = [
     ['records', `${records.length}${refused.length > 0 ? `, and ${refused.length} refused` : ''}`],
-    ['distinct', `${distinct} (${records.length - distinct} repeats)`],
-    [
-      'posted now',
-      `${after.posted - before.posted} ledger transactions (${before.posted} were there before)`,
-    ],
-    ['free', `${after.free} (not answered)`],
+    ['distinct', `${distinct}, repeats: ${records.length - distinct}`],
+    ['posted now', `${after.posted - before.posted}, in the ledger before: ${before.posted}`],
+    ['free', `${after.free}, not answered`],
     [
       'set aside',
       `${after.setAside}${after.contradictions > 0 ? `, and ${after.contradictions} contradictions` : ''}`,

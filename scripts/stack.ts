@@ -19,7 +19,7 @@ export type Stack = {
   databaseUrl: string
   redisUrl: string
   queuePrefix: string
-  /** Whether these servers live only as long as this script. */
+  /** Whether this is the embedded Postgres, started by this script, and not somebody's database. */
   ours: boolean
   /** Which servers, in words. */
   description: string
@@ -52,8 +52,10 @@ export async function openStack({ log }: { log: (message: string) => void }): Pr
     }
   }
   const servers = await startEmbeddedServers({ dataDirectory, log, databaseUrl, redisUrl })
+  // A database that somebody else runs is theirs to migrate.
+  const ours = !databaseUrl
   try {
-    await migrateToLatest(servers.databaseUrl)
+    if (ours) await migrateToLatest(servers.databaseUrl)
   } catch (error) {
     await servers.stop()
     throw error
@@ -62,8 +64,8 @@ export async function openStack({ log }: { log: (message: string) => void }): Pr
     databaseUrl: servers.databaseUrl,
     redisUrl: servers.redisUrl,
     queuePrefix,
-    ours: true,
-    description: `embedded servers, data in ${dataDirectory}`,
+    ours,
+    description: ours ? `embedded servers, data in ${dataDirectory}` : 'the database that DATABASE_URL names',
     stop: () => servers.stop(),
   }
 }

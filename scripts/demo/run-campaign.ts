@@ -145,7 +145,7 @@ function printSummary(
   const balance = movements.at(-1)?.balanceAfterMicros
   screen.print(`
 The campaign's summary
-  records reported   ${records}, of which ${records - distinct} were repeats and cost nothing
+  records reported   ${records}, repeats that cost nothing: ${records - distinct}
   calls billed       ${counts.posted}
   not answered       ${counts.free}, free
   set aside          ${counts.setAside}

@@ -73,6 +73,6 @@ export function liveLine(state: {
 }
 
 function minutesAndSeconds(seconds: number): string {
-  const whole = Math.round(seconds)
+  const whole = Math.ceil(seconds)
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`
 }
