@@ -28,7 +28,7 @@ describe('the configuration of the workers', () => {
       queuePrefix: '{wallet}',
       logLevel: 'info',
       usageWorkers: 8,
-      usageConcurrency: 64,
+      usageConcurrency: 128,
       postingBatchSize: 500,
       lockDurationMs: 30_000,
       stalledIntervalMs: 10_000,
