@@ -1,0 +1,200 @@
+// The operator's scripts on a database that has something in it: they say what is so, and change only what they are told.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { sql } from 'kysely'
+import { describe, expect } from 'vitest'
+
+import { defaultRateCardJson } from '../../billing/rates-default.ts'
+import { beat } from '../../db/heartbeat.ts'
+import { migrationNames } from '../../db/migrate.ts'
+import { postUsage } from '../../db/post-usage.ts'
+import { createRateBookCache, publishRateCard } from '../../db/rate-book.ts'
+import type { Db } from '../../db/schema.ts'
+import { countUsage } from '../support/books.ts'
+import { test } from '../support/fixtures.ts'
+import { aCall, callArrival, givenWorkspace } from '../support/given.ts'
+import { runScript } from '../support/run-script.ts'
+import { until } from '../support/until.ts'
+
+describe('verify', () => {
+  test('exits with 0 when the books are right, and with 1 and the row’s name when somebody changed them', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const { workspaceId, calls } = await givenCalls(db)
+
+    const right = await runScript('verify', [], ownPlace)
+    await sql`alter table ledger_transaction disable trigger user`.execute(db)
+    await sql`update ledger_transaction set amount_micros = amount_micros + 1
+      where workspace_id = ${workspaceId} and wallet_sequence = 3`.execute(db)
+    const [wrong, asJson] = await Promise.all([
+      runScript('verify', [], ownPlace),
+      runScript('verify', ['--json'], ownPlace),
+    ])
+
+    expect(right.code).toBe(0)
+    expect(right.stdout).toContain('1 wallets, 4 transactions')
+    expect(right.stdout).toContain('The ledger is right')
+    expect(wrong.code).toBe(1)
+    expect(wrong.stdout).toContain(`${workspaceId}  transaction 3 (call/${calls[1]?.callId})`)
+    expect(asJson.code).toBe(1)
+    expect(JSON.parse(asJson.stdout)).toMatchObject({
+      transactions: 4,
+      breaks: expect.arrayContaining([
+        expect.objectContaining({ where: `transaction 3 (call/${calls[1]?.callId})` }),
+      ]),
+    })
+  })
+})
+
+describe('set-aside', () => {
+  test('lists what could not be posted with what to do about it, and requeues what it is told to', async ({
+    ownPlace,
+    ownDb: db,
+    startWorkers,
+  }) => {
+    const { workspaceId } = await givenCalls(db)
+    const premium = aCall(workspaceId, { to: '+97955550100' })
+    const endless = aCall(workspaceId, { durationSeconds: 1e6 })
+    await post(db, premium, endless)
+
+    const list = await runScript('set-aside', [], ownPlace)
+    const asJson = await runScript('set-aside', ['--json', '--reason', 'impossible_duration'], ownPlace)
+    await publishCardWith(db, '979')
+    await startWorkers({ place: ownPlace })
+    const requeued = await runScript('set-aside', ['requeue', '--reason', 'unknown_destination'], ownPlace)
+    await until('it is posted', async () => (await countUsage(db)).posted === 4)
+
+    expect(list.code).toBe(0)
+    expect(list.stdout).toContain(`${workspaceId}  call/${premium.callId}\n    unknown_destination`)
+    expect(list.stdout).toContain('1 x impossible_duration\n    The call would have lasted')
+    expect(JSON.parse(asJson.stdout)).toMatchObject({
+      key: `call/${endless.callId}`,
+      reason: 'impossible_duration',
+      payload: endless,
+    })
+    expect(requeued).toMatchObject({ code: 0, stdout: '1 requeued\n' })
+    expect(await countUsage(db)).toEqual({ posted: 4, set_aside: 1 })
+  })
+
+  test('says so when there is nothing', async ({ ownPlace }) => {
+    expect(await runScript('set-aside', [], ownPlace)).toMatchObject({
+      code: 0,
+      stdout: 'Nothing is set aside.\n',
+    })
+  })
+})
+
+describe('ledger', () => {
+  test('prints every wallet’s balance and the newest transactions with their postings', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const { workspaceId, calls } = await givenCalls(db)
+    const reference = calls[0]?.callId ?? ''
+
+    const [everything, one] = await Promise.all([
+      runScript('ledger', [], ownPlace),
+      runScript('ledger', ['--reference', reference, '--csv'], ownPlace),
+    ])
+
+    expect(everything.code).toBe(0)
+    expect(everything.stdout).toMatch(new RegExp(`^${workspaceId} +\\$9\\.46 +4 transactions`, 'm'))
+    expect(everything.stdout).toMatch(/^ +\$0\.10 {2}debit Customer wallet, credit Voice revenue {2}60 s$/m)
+    expect(everything.stdout).toMatch(/^ +\$10\.00 {2}debit Signup grants given, credit Customer wallet$/m)
+    expect(one.stdout.split('\n').filter(Boolean)).toHaveLength(3)
+    expect(one.stdout).toContain(`${workspaceId},2,call,${reference},`)
+    expect(one.stdout).toContain(',wallet,telephony_revenue,0.080000,60,1,9.820000')
+  })
+})
+
+describe('health', () => {
+  test('exits with 1 until a heartbeat has come through, and with 0 for a while after', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const never = await runScript('health', [], ownPlace)
+    await beat(db)
+    const alive = await runScript('health', [], ownPlace)
+    await sql`update heartbeat set beat_at = beat_at - interval '2 minutes'`.execute(db)
+    const [silent, patient] = await Promise.all([
+      runScript('health', [], ownPlace),
+      runScript('health', ['--within', '600'], ownPlace),
+    ])
+
+    expect([never.code, alive.code, silent.code, patient.code]).toEqual([1, 0, 1, 0])
+    expect(never.stdout).toBe('last heartbeat: never\n')
+  })
+})
+
+describe('migrate', () => {
+  test('brings an empty database to the newest schema, and the second time changes nothing', async ({
+    ownPlace,
+    emptyDatabaseUrl,
+  }) => {
+    const place = { ...ownPlace, databaseUrl: emptyDatabaseUrl }
+
+    const first = await runScript('migrate', [], place)
+    const second = await runScript('migrate', [], place)
+
+    expect(first.code).toBe(0)
+    for (const name of await migrationNames()) expect(first.stdout).toContain(`migrated ${name}\n`)
+    expect(second.code).toBe(0)
+    expect(second.stdout).not.toContain('migrated 0')
+  })
+})
+
+describe('rates', () => {
+  test('publishes a card, agrees a rate with one workspace, and lists both', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const directory = await mkdtemp(join(tmpdir(), 'rates-'))
+    const file = join(directory, 'card.json')
+    await writeFile(file, JSON.stringify({ ...defaultRateCardJson, message_usd: '0.02' }))
+    const workspaceId = await givenWorkspace(db)
+
+    const published = await runScript(
+      'rates',
+      ['publish', file, '--id', 'dearer', '--from', '2026-01-01T00:00:00Z'],
+      ownPlace,
+    )
+    const again = await runScript(
+      'rates',
+      ['publish', file, '--id', 'dearer', '--from', '2026-02-01T00:00:00Z'],
+      ownPlace,
+    )
+    const agreed = await runScript('rates', ['agree', workspaceId, 'message', '0.005'], ownPlace)
+    const list = await runScript('rates', [], ownPlace)
+    await rm(directory, { recursive: true, force: true })
+
+    expect([published.code, again.code, agreed.code, list.code]).toEqual([0, 1, 0, 0])
+    expect(again.stderr).toContain('There is a rate card dearer')
+    expect(list.stdout).toMatch(/2026-01-01T00:00:00\.000Z {2}card dearer, \d{3} telephony prefixes/)
+    expect(list.stdout).toContain(`${workspaceId}: message agreed`)
+  })
+})
+
+/** A wallet with three calls of a minute: numbers 2 to 4, $9.46 left. */
+async function givenCalls(db: Db) {
+  const workspaceId = await givenWorkspace(db)
+  const calls = [aCall(workspaceId), aCall(workspaceId), aCall(workspaceId)]
+  await post(db, ...calls)
+  return { workspaceId, calls }
+}
+
+async function post(db: Db, ...calls: Record<string, unknown>[]): Promise<void> {
+  await db.transaction().execute((trx) => postUsage(trx, calls.map(callArrival), createRateBookCache()))
+}
+
+async function publishCardWith(db: Db, prefix: string): Promise<void> {
+  const { voice, telephony } = defaultRateCardJson
+  const card = { ...defaultRateCardJson, telephony: { ...telephony, [prefix]: voice } }
+  await db
+    .transaction()
+    .execute((trx) =>
+      publishRateCard(trx, { rateCardId: 'wider', effectiveFrom: new Date('2026-01-01'), card }),
+    )
+}
