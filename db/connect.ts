@@ -9,7 +9,8 @@ import type { Db, Schema } from './schema.ts'
  * freezes inside a transaction loses it after `idleMs`, so it cannot hold a wallet for longer than that.
  */
 const profiles = {
-  posting: { role: 'wallet_worker', statementMs: 10_000, lockMs: 2_000, idleMs: 5_000, plans: 'by_index' },
+  // Wallets are locked without waiting; a lock on an event is somebody's short insert. Whoever waits here makes others wait.
+  posting: { role: 'wallet_worker', statementMs: 10_000, lockMs: 250, idleMs: 5_000, plans: 'by_index' },
   worker: {
     role: 'wallet_worker',
     statementMs: 10_000,

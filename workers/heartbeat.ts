@@ -9,6 +9,7 @@ import { startWorker, type StartedWorker, type WorkerContext } from './start-wor
 
 /** Older than this, with Redis and Postgres both answering, means that this process no longer takes jobs. */
 const staleHeartbeatMs = 60_000
+const everyMs = 10_000
 
 export function startHeartbeatWorker(context: WorkerContext, db: Db): StartedWorker {
   return startWorker(context, 'ops', { concurrency: 1, handle: () => beat(db) })
@@ -25,15 +26,18 @@ export function watchHeartbeat(
   const bootedAt = performance.now()
   let answeredSince: number | null = null
   return repeat('watch heartbeat', {
-    everyMs: 10_000,
+    everyMs,
     log,
     run: async () => {
+      const askedAt = performance.now()
       try {
         await connection.ping()
       } catch (error) {
         answeredSince = null
         throw error
       }
+      // An answer that took as long as a turn was a silence: the schedules have their minute again from here.
+      if (performance.now() - askedAt > everyMs) answeredSince = null
       answeredSince ??= performance.now()
       const ageMs = await heartbeatAgeMs(db)
       const waitedMs = performance.now() - Math.max(answeredSince, bootedAt)

@@ -39,15 +39,23 @@ export function createPostingBatch({
 }): PostingBatch {
   const rateBookOf = createRateBookCache()
   const stopping = new AbortController()
+  let warned = false
 
   const transact = async (arrivals: UsageArrival[]): Promise<UsageOutcome[]> => {
     const startedAt = performance.now()
     const outcomes = await db.transaction().execute((trx) => postUsage(trx, arrivals, rateBookOf))
     onBatch?.({ events: arrivals.length, durationMs: performance.now() - startedAt })
+    warned = false
     return outcomes
   }
 
-  /** Tries until it is decided: waits out outages, and halves a batch that fails for another cause. */
+  /** Once for each time that it begins: trouble comes in rows. */
+  const warn = (error: unknown, events: number): void => {
+    if (!warned) log.warn({ err: error, events }, 'posting waits for the database')
+    warned = true
+  }
+
+  /** Tries until it is decided: waits out outages, and halves a batch that fails for any other cause. */
   const decide = async (arrivals: UsageArrival[]): Promise<UsageOutcome[]> => {
     for (let failures = 0; ; failures += 1) {
       try {
@@ -55,10 +63,8 @@ export function createPostingBatch({
       } catch (error) {
         if (stopping.signal.aborted) throw givenUp(error)
         const cause = blame(error)
-        const waitOut = cause === 'outage' || (cause === 'load' && (arrivals.length === 1 || failures < 3))
-        if (!waitOut) return await decideApart(arrivals, error)
-        if (failures === 0)
-          log.warn({ err: error, events: arrivals.length }, 'posting waits for the database')
+        if (cause !== 'content') warn(error, arrivals.length)
+        if (cause !== 'outage') return await decideApart(arrivals, error)
         await pause(backoffMs(failures), stopping.signal)
       }
     }
@@ -66,7 +72,10 @@ export function createPostingBatch({
 
   const decideApart = async (arrivals: UsageArrival[], error: unknown): Promise<UsageOutcome[]> => {
     const [only] = arrivals
-    if (arrivals.length === 1 && only !== undefined) return [await setAside(only, error)]
+    if (arrivals.length === 1 && only !== undefined) {
+      // A lock that somebody else holds, a deadlock: it goes to the end of the line and holds up nobody.
+      return [blame(error) === 'load' ? { outcome: 'deferred' } : await setAside(only, error)]
+    }
     const half = Math.ceil(arrivals.length / 2)
     return [...(await decide(arrivals.slice(0, half))), ...(await decide(arrivals.slice(half)))]
   }

@@ -104,19 +104,27 @@ export async function rescueFailedUsage(
   failed: readonly Job[],
   { batch, log }: { batch: PostingBatch; log: Log },
 ): Promise<number> {
+  let rescued = 0
   for (const job of failed) {
-    const detail = `the job failed: ${job.failedReason}`
-    const arrivals = arrivalsOf(job).map((arrival): UsageArrival => ({
-      ...arrival,
-      event: null,
-      refusal: arrival.refusal ?? { reason: 'crashed_worker', detail },
-    }))
-    await Promise.all(arrivals.map((arrival) => batch.post(arrival)))
-    await job.remove()
-    log.error(
-      { jobId: job.id, events: arrivals.length, reason: job.failedReason },
-      'failed usage job set aside',
-    )
+    // One job that cannot be kept must not keep the others in Redis.
+    try {
+      await rescue(job, batch)
+      rescued += 1
+      log.error({ jobId: job.id, reason: job.failedReason }, 'failed usage job set aside')
+    } catch (error) {
+      log.error({ jobId: job.id, err: error }, 'failed usage job cannot be set aside and stays in Redis')
+    }
   }
-  return failed.length
+  return rescued
+}
+
+async function rescue(job: Job, batch: PostingBatch): Promise<void> {
+  const detail = `the job failed: ${job.failedReason}`
+  const arrivals = arrivalsOf(job).map((arrival): UsageArrival => ({
+    ...arrival,
+    event: null,
+    refusal: arrival.refusal ?? { reason: 'crashed_worker', detail },
+  }))
+  await Promise.all(arrivals.map((arrival) => batch.post(arrival)))
+  await job.remove()
 }

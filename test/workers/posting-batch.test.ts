@@ -212,10 +212,7 @@ describe('a wallet in use elsewhere', () => {
 })
 
 // It does: a single event that runs into a lock is tried for as long as the lock lasts, and the lane with it.
-test.fails('an event whose row somebody else holds does not keep others waiting', async ({
-  ownDb: db,
-  given,
-}) => {
+test('an event whose row somebody else holds does not keep others waiting', async ({ ownDb: db, given }) => {
   const { batch } = await given({ lockMs: 50 })
   const workspaceId = await givenWorkspace(db)
   const held = callArrival(aCall(workspaceId))
