@@ -95,6 +95,7 @@ describe('the rules', () => {
     ['db/ledger.ts', 'const dollars = `${(micros / 1e6).toFixed(2)}`', 'makes a float'],
     ['db/connect.ts', "const url = process.env['DATABASE_URL']", 'reads the environment'],
     ['workers/relay.ts', 'const { LOG_LEVEL } = process.env', 'reads the environment'],
+    ['workers/relay.ts', "const { LOG_LEVEL } = process['env']", 'reads the environment'],
     ['db/ledger.ts', 'await sql.raw(`select ${name}`).execute(db)', 'puts text into SQL'],
     ['scripts/ledger.ts', 'sql`select ${sql.lit(name)}`', 'puts text into SQL'],
     ['jobs/call.ts', "queue.add('call', data, { deduplication: { id } })", 'lets BullMQ forget'],

@@ -48,8 +48,7 @@ const words: WordRule[] = [
     why: 'makes a float where money may be',
   },
   {
-    pattern:
-      /\bprocess\s*\.\s*env\b|\bprocess\s*\[\s*['"]env['"]\s*\]|\benv\b(?=[^;\n]*\bfrom\s*['"]node:process['"])/g,
+    pattern: /\bprocess\s*(?:\.\s*env\b|\[)/g,
     where: (path) => isProduct(path) && folderOf(path) !== 'scripts' && path !== 'runtime/config.ts',
     why: 'reads the environment, which only runtime/config.ts does',
   },

@@ -4,7 +4,7 @@
  */
 import type { Producer } from '../../jobs/producer.ts'
 
-export type TrafficCall = {
+type TrafficCall = {
   callId: string
   workspaceId: string
   startedAt: string
@@ -13,7 +13,7 @@ export type TrafficCall = {
   recorded: boolean
 }
 
-export type TrafficMessage = { messageId: string; workspaceId: string; sentAt: string }
+type TrafficMessage = { messageId: string; workspaceId: string; sentAt: string }
 
 export type TrafficRecord = { kind: 'call'; call: TrafficCall } | { kind: 'message'; message: TrafficMessage }
 
@@ -28,7 +28,7 @@ const destinations = [
 ] as const
 
 /** Each workspace's $10 to begin with. */
-export const signupGrant = 10_000_000n
+const signupGrant = 10_000_000n
 
 /**
  * Shape: `records` of them, the same for the same seed; about one in fifty repeats an earlier one, one in five calls is not
