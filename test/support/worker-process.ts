@@ -18,6 +18,8 @@ export type WorkerProcess = {
   kill: () => Promise<void>
   /** SIGTERM; the exit code. */
   stop: () => Promise<number | null>
+  /** Lets go of its channel, as the death of its parent would. */
+  leaveAlone: () => void
 }
 
 const main = fileURLToPath(new URL('../../workers/main.ts', import.meta.url))
@@ -74,5 +76,6 @@ export async function startWorkerProcess(
       await end('SIGKILL')
     },
     stop: () => end('SIGTERM'),
+    leaveAlone: () => child.disconnect(),
   }
 }
