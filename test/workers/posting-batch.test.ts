@@ -230,6 +230,22 @@ test('an event whose row somebody else holds does not keep others waiting', asyn
   expect(await waiting).toMatchObject({ outcome: 'posted' })
 })
 
+// It does: whoever cannot read one agreed rate can read none, every event of everybody is refused, and the row cannot be removed.
+test.fails('a rate that cannot be read does not concern those whom it was not agreed with', async ({
+  ownDb: db,
+  given,
+}) => {
+  const { batch } = await given()
+  const [agreed, neighbour] = [await givenWorkspace(db), await givenWorkspace(db)]
+  await sql`
+    insert into workspace_rate (workspace_id, meter, effective_from, rate)
+    values (${agreed}, 'voice', now() + interval '1 second', '{"per_minute": 0.1}')`.execute(db)
+
+  const outcome = await batch.post(callArrival(aCall(neighbour)))
+
+  expect(outcome).toMatchObject({ outcome: 'posted', balanceAfterMicros: 9_820_000n })
+})
+
 describe('closing', () => {
   test('lets the transaction under way end, and gives up what waits for another', async ({
     ownDb: db,

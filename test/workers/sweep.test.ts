@@ -1,5 +1,6 @@
 // The sweep: what was missed is found in Postgres and in the queue, and rung for.
 import type { Queue } from 'bullmq'
+import { sql } from 'kysely'
 import { describe, expect } from 'vitest'
 
 import type { Db } from '../../db/schema.ts'
@@ -19,6 +20,19 @@ const log = createLog('silent', 'test')
 describe('the sweep', () => {
   test('rings for an event that has lain in Postgres for a while', async ({ ownDb: db, ownQueueNamed }) => {
     await receiveUsage(db, [arrivedSecondsAgo(10)])
+
+    await sweepOnce(db, ownQueueNamed)
+
+    expect(await waitingIn(ownQueueNamed('usage'))).toEqual(['usage-received'])
+  })
+
+  // It does not: the age of an event is what its taker's clock said, and the ring of one from the future is hours away.
+  test.fails('rings for it also when the clock of whoever took it in was ahead', async ({
+    ownDb: db,
+    ownQueueNamed,
+  }) => {
+    await receiveUsage(db, [arrivedSecondsAgo(-3_600)])
+    await sql`select pg_sleep(2.1)`.execute(db)
 
     await sweepOnce(db, ownQueueNamed)
 
