@@ -1,14 +1,16 @@
 /**
- * Does the ledger still say what was booked? Recomputes every sequence, balance, hash and sum from the rows and compares
- * them with what is stored. Reads one snapshot, so it may run while postings go on.
+ * Does the ledger still say what was booked? Recomputes every sequence, balance, hash, price and sum from the rows and
+ * compares them with what is stored. Reads one snapshot, so it may run while postings go on.
  */
-import { sql } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 
 import { chainHash, genesisHash, type ChainedPosting } from '../billing/hash-chain.ts'
 import type { Account } from '../billing/ledger-draft.ts'
 import { micros, type Micros } from '../billing/money.ts'
+import { readRateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
-import type { Selectable } from 'kysely'
+import { usageName } from './usage-event.ts'
+import { findUnexplained, type BookedUsage } from './verify-usage.ts'
 
 export type Verification = {
   wallets: number
@@ -61,6 +63,7 @@ async function verifyChains(
 ): Promise<{ wallets: number; transactions: number; postings: number }> {
   let transactions = 0
   let postings = 0
+  const prices = await readRateBook(trx)
   const wallets = new Map<string, Walk>()
   for (const wallet of await trx.selectFrom('wallet').selectAll().execute()) {
     wallets.set(wallet.workspace_id, { wallet, balanceMicros: 0n, sequence: 0n, head: genesisHash })
@@ -72,8 +75,11 @@ async function verifyChains(
     const end = page.at(-1)
     if (first === undefined || end === undefined || breaks.length >= mostBreaks) break
     const lines = Map.groupBy(await readPostings(trx, first, end), placeOf)
+    const unexplained = await findUnexplained(trx, usageOf(page, lines), prices)
     for (const row of page) {
       const rowPostings = lines.get(placeOf(row)) ?? []
+      const why = unexplained.get(usageName({ workspaceId: row.workspace_id, key: row.idempotency_key }))
+      if (why !== undefined) breaks.push(breakAt(row, why))
       postings += rowPostings.length
       const walk = wallets.get(row.workspace_id)
       if (walk === undefined) breaks.push(breakAt(row, 'belongs to no wallet'))
@@ -85,6 +91,18 @@ async function verifyChains(
   }
   for (const walk of wallets.values()) compareWithWallet(walk, breaks)
   return { wallets: wallets.size, transactions, postings }
+}
+
+function usageOf(page: readonly Row[], lines: ReadonlyMap<string, readonly PostingRow[]>): BookedUsage[] {
+  return page
+    .filter((row) => row.kind === 'call' || row.kind === 'message')
+    .map((row) => ({
+      workspaceId: row.workspace_id,
+      key: row.idempotency_key,
+      payloadHash: row.payload_hash,
+      rateCardId: row.rate_card_id,
+      postings: (lines.get(placeOf(row)) ?? []).map(chainedPosting),
+    }))
 }
 
 /** Recomputes one transaction from the ones before it. After a break the walk goes on from what is stored. */
@@ -136,15 +154,19 @@ function recomputeHash(previous: Buffer, row: Row, postings: readonly PostingRow
     reverses: row.reverses,
     occurredAt: row.occurred_at,
     postedAt: row.posted_at,
-    postings: postings.map((posting): ChainedPosting => ({
-      line: posting.line,
-      debitAccount: posting.debit_account,
-      creditAccount: posting.credit_account,
-      amountMicros: posting.amount_micros,
-      quantity: posting.quantity,
-      prefix: posting.prefix,
-    })),
+    postings: postings.map(chainedPosting),
   })
+}
+
+function chainedPosting(posting: PostingRow): ChainedPosting {
+  return {
+    line: posting.line,
+    debitAccount: posting.debit_account,
+    creditAccount: posting.credit_account,
+    amountMicros: posting.amount_micros,
+    quantity: posting.quantity,
+    prefix: posting.prefix,
+  }
 }
 
 /** What a posting does to the wallet. */
@@ -173,11 +195,6 @@ async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[
     left join ledger_transaction t
       on t.workspace_id = e.workspace_id and t.idempotency_key = e.key and t.payload_hash = e.payload_hash
     where e.state = 'posted' and t.workspace_id is null
-    union all
-    select t.workspace_id, t.idempotency_key, 'is booked, and no posted usage event says so'
-    from ledger_transaction t
-    left join usage_event e on e.workspace_id = t.workspace_id and e.key = t.idempotency_key and e.state = 'posted'
-    where t.kind in ('call', 'message') and e.workspace_id is null
     limit ${mostBreaks}`.execute(trx)
   breaks.push(...rows.map((row) => ({ workspaceId: row.workspace_id, where: row.key, what: row.what })))
   return breaks

@@ -10,7 +10,8 @@ await runScript({
   name: 'verify',
   usage: `usage: npm run -s verify -- [--json]
 
-Recomputes every balance, sequence, hash and sum of the ledger from its rows, and the trial balance over all accounts.
+Recomputes every balance, sequence, hash and sum of the ledger from its rows, rates every call and message again from what
+was told, and adds up the trial balance over all accounts.
 Exits 0 when all of it is right; 1 when something is not, and names the row. It may run while postings go on.
 Works on DATABASE_URL and REDIS_URL, else on this checkout's embedded servers.
 
@@ -45,7 +46,7 @@ function reportOf(
     .join('\n')
   const verdict =
     breaks.length === 0
-      ? 'The ledger is right: every sequence, balance, hash and sum was recomputed.'
+      ? 'The ledger is right: every sequence, balance, hash, price and sum was recomputed.'
       : `THE LEDGER IS BROKEN:\n${breaks.map(({ workspaceId, where, what }) => `  ${workspaceId}  ${where}: ${what}`).join('\n')}`
   return (
     `${wallets} wallets, ${transactions} transactions, ${postings} postings in ${seconds.toFixed(1)} s\n\n` +
