@@ -107,13 +107,14 @@ async function watch({
   let decided = 0
   let recent: { at: number; decided: number }[] = []
   while (!signal.aborted && decided < distinct) {
+    // Counted first: what is counted as decided is then among the movements, the last one too.
+    const counts = await countUsage(db, workspaceId)
+    decided = counts.posted + counts.free + counts.setAside
     const news = await listMovementsAfter(db, workspaceId, sequence)
     for (const movement of news) screen.print(movementLine(movement))
     movements.push(...news)
     sequence = news.at(-1)?.sequence ?? sequence
     balanceMicros = news.at(-1)?.balanceAfterMicros ?? balanceMicros
-    const counts = await countUsage(db, workspaceId)
-    decided = counts.posted + counts.free + counts.setAside
 
     const now = performance.now()
     recent = [...recent.filter(({ at }) => now - at < 2_000), { at: now, decided }]
