@@ -238,13 +238,13 @@ function summary(run: {
   const lines: [string, string][] = [
     ['records', `${records.length}${refused.length > 0 ? `, and ${refused.length} refused` : ''}`],
     ['distinct', `${distinct}, repeats: ${records.length - distinct}`],
-    ['posted now', `${after.posted - before.posted}, in the ledger before: ${before.posted}`],
+    ['posted', `${after.posted - before.posted} since this replay began, before it: ${before.posted}`],
     ['free', `${after.free}, not answered`],
     [
       'set aside',
       `${after.setAside}${after.contradictions > 0 ? `, and ${after.contradictions} contradictions` : ''}`,
     ],
-    ['charged now', displayUsdExact(micros(before.micros - after.micros))],
+    ['charged', displayUsdExact(micros(before.micros - after.micros))],
     ['enqueued', `in ${(run.sentMs / 1000).toFixed(1)} s, ${perSecond(records.length, run.sentMs)}`],
   ]
   if (run.wait)

@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path'
 import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
+import { BillingError } from '../billing/billing-error.ts'
 import { migrateToLatest } from '../db/migrate.ts'
 import { defaultQueuePrefix } from '../jobs/queues.ts'
 import { findRunningServers, startEmbeddedServers } from './embedded/embedded-servers.ts'
@@ -30,8 +31,14 @@ const checkout = resolve(import.meta.dirname, '..')
 
 export const dataDirectory = join(checkout, '.data')
 
+export type StackOptions = {
+  log: (message: string) => void
+  /** Refuse when the servers of this checkout run already, instead of working on them. */
+  alone?: boolean
+}
+
 /** Finds or starts Postgres and Redis. Embedded ones are migrated; others are expected to be. */
-export async function openStack({ log }: { log: (message: string) => void }): Promise<Stack> {
+export async function openStack({ log, alone = false }: StackOptions): Promise<Stack> {
   const queuePrefix = process.env['QUEUE_PREFIX'] ?? defaultQueuePrefix
   const databaseUrl = process.env['DATABASE_URL']
   const redisUrl = process.env['REDIS_URL']
@@ -40,6 +47,13 @@ export async function openStack({ log }: { log: (message: string) => void }): Pr
     return { databaseUrl, redisUrl, queuePrefix, ours: false, description, stop: leaveRunning }
   }
   const running = await findRunningServers(dataDirectory)
+  if (running !== null && alone) {
+    throw new BillingError(
+      'already_running',
+      `The servers of this checkout run already, started by process ${running.pid}. Use them, or stop them first: ` +
+        `kill ${running.pid}`,
+    )
+  }
   if (running !== null) {
     const description = `the servers of the npm start that runs as process ${running.pid}`
     return {
@@ -75,7 +89,7 @@ async function leaveRunning(): Promise<void> {}
 
 /** Opens a stack, works on it, and closes it whatever happens; Ctrl-C and SIGTERM end the work. */
 export async function withStack<Result>(
-  options: { log: (message: string) => void },
+  options: StackOptions,
   work: (stack: Stack, signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const interrupted = new AbortController()

@@ -32,7 +32,7 @@ DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; th
     }
     const screen = createScreen(process.stdout)
     screen.print(`${styleText('bold', 'voice-wallet')}: a prepaid wallet for voice platforms\n`)
-    await withStack({ log: screen.print }, async (stack, interrupted) => {
+    await withStack({ log: screen.print, alone: true }, async (stack, interrupted) => {
       const workers = await startWorkerProcess(stack, screen.print)
       const db = connect(stack.databaseUrl, { profile: 'operator', name: 'start', poolSize: 2 })
       try {

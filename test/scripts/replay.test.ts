@@ -54,17 +54,17 @@ test('posts a file of JSON lines with workers of its own, and posts nothing when
   expect(factsIn(first.stdout)).toMatchObject({
     records: '201',
     distinct: '192',
-    'posted now': '151',
+    posted: '151',
     free: '40',
     'set aside': '1',
-    'charged now': '$27.01',
+    charged: '$27.01',
   })
   expect(again).toMatchObject({ code: 0 })
   expect(factsIn(again.stdout)).toMatchObject({
-    'posted now': '0',
+    posted: '0',
     free: '40',
     'set aside': '1',
-    'charged now': '$0.00',
+    charged: '$0.00',
   })
   expect(await countUsage(db)).toEqual({ posted: 151, free: 40, set_aside: 1 })
   expect(await countTransactions(db, ['call', 'message'])).toBe(151)
@@ -98,7 +98,7 @@ describe('with workers that are there already', () => {
     expect(code).toBe(1)
     expect(stderr).toMatch(/^line 3 was refused: durationSeconds: /m)
     expect(stderr).toMatch(/^line 6 was refused: callId: .*recorded: /m)
-    expect(factsIn(stdout)).toMatchObject({ records: '2', 'posted now': '2' })
+    expect(factsIn(stdout)).toMatchObject({ records: '2', posted: '2' })
     expect(stdout).toContain('2 refused')
     expect(await countUsage(db, workspaceId)).toEqual({ posted: 2 })
   })
