@@ -18,7 +18,7 @@ import { until } from '../support/until.ts'
 import { givenTraffic, oracleOf, type TrafficRecord } from '../support/usage-traffic.ts'
 
 /** Small bites, so that Redis goes while there is something to do. */
-const environment = { POSTING_BATCH_SIZE: '20' }
+const environment = { POSTING_BATCH_SIZE: '5' }
 
 test('events that Postgres has accepted are posted once when Redis is killed with its data, rings and schedules included', async ({
   place,
