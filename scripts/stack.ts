@@ -138,12 +138,12 @@ export async function startWorkerProcess(
     child.stdout?.pipe(logFile, { end: false })
     child.stderr?.pipe(logFile, { end: false })
     const ended = once(child, 'exit')
-    await Promise.race([
-      once(child, 'message'),
-      ended.then(([code]) => {
-        throw new Error(`the workers ended with code ${code} before they were ready; see ${logPath}`)
-      }),
-    ])
+    const [message] = await Promise.race([once(child, 'message'), ended.then(([code]) => [null, code])])
+    if (message === null) {
+      // A process that was killed says nothing about the next one; one that gave up said why in its log.
+      if (child.signalCode !== null && !stopping) return await start()
+      throw new Error(`the workers ended with code ${child.exitCode} before they were ready; see ${logPath}`)
+    }
     ended.then(([code, signal]) => onEnd(signal ?? code)).catch(() => undefined)
   }
   const onEnd = (cause: string | number): void => {
