@@ -62,7 +62,7 @@ export async function startWorkerProcess(
 
   const ready = await Promise.race([
     once(child, 'message').then(([message]: unknown[]) => message),
-    once(child, 'exit').then(([code]: unknown[]) => `ended with code ${String(code)}`),
+    once(child, 'exit').then(([code, signal]: unknown[]) => `ended (${String(signal ?? code)})`),
   ])
   if (ready !== 'ready') {
     await end('SIGKILL')
