@@ -4,8 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 
 import { Queue } from 'bullmq'
@@ -119,7 +118,8 @@ export async function startWorkerProcess(
 ): Promise<WorkerProcess> {
   await mkdir(dataDirectory, { recursive: true })
   const logPath = join(dataDirectory, 'workers.log')
-  const logFile = createWriteStream(logPath, { flags: 'a' })
+  // A file, not a pipe to us: the workers write there even when we are gone.
+  const logFile = await open(logPath, 'a')
   let stopping = false
   let child: ChildProcess
 
@@ -133,10 +133,8 @@ export async function startWorkerProcess(
         REDIS_URL: stack.redisUrl,
         QUEUE_PREFIX: stack.queuePrefix,
       },
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      stdio: ['ignore', logFile.fd, logFile.fd, 'ipc'],
     })
-    child.stdout?.pipe(logFile, { end: false })
-    child.stderr?.pipe(logFile, { end: false })
     const ended = once(child, 'exit')
     const [message] = await Promise.race([once(child, 'message'), ended.then(([code]) => [null, code])])
     if (message === null) {
@@ -165,7 +163,7 @@ export async function startWorkerProcess(
         child.kill('SIGTERM')
         await ended
       }
-      logFile.end()
+      await logFile.close()
     },
   }
 }
