@@ -22,7 +22,10 @@ export type RateBook = {
   /** The card that prices usage of a workspace that began then, its own rates included; null before the first card. */
   cardFor: (workspaceId: string, startedAt: Date) => RateCard | null
   /** The card of that name, with the rates the workspace had then: what a booked transaction was priced with. */
-  cardNamed: (rateCardId: string, workspaceId: string, startedAt: Date) => RateCard | null
+  cardNamed: (
+    rateCardId: string,
+    booked: { workspaceId: string; startedAt: Date; postedAt: Date },
+  ) => RateCard | null
 }
 
 /** Gives the rate book of a version, reading it only when it is not the one read last. */
@@ -38,15 +41,21 @@ export function createRateBookCache(): (trx: Tx, version: bigint) => Promise<Rat
 export async function readRateBook(db: Db): Promise<RateBook> {
   const { version } = await db.selectFrom('price_list').select('version').executeTakeFirstOrThrow()
   const cards = await readRateCards(db)
-  const agreed = await readWorkspaceRates(db)
+  const { agreed, unreadableFrom } = await readWorkspaceRates(db)
   const priced = new Map<string, RateCard>()
 
-  // Of a workspace's rates in order of their dates, how many had begun says which ones they were.
-  const withAgreed = (card: RateCard, workspaceId: string, startedAt: Date): RateCard => {
-    const rates = agreed.get(workspaceId)
-    if (rates === undefined) return card
-    const begun = rates.filter((rate) => rate.effectiveFrom <= startedAt).length
-    const name = `${card.id}/${workspaceId}/${begun}`
+  /** `knownAt` leaves out what was agreed after it: a sender's clock may have been ahead of the agreement. */
+  const withAgreed = (
+    card: RateCard,
+    workspaceId: string,
+    startedAt: Date,
+    knownAt: Date | null,
+  ): RateCard => {
+    const rates = (agreed.get(workspaceId) ?? []).filter(
+      (rate) => rate.effectiveFrom <= startedAt && (knownAt === null || rate.agreedAt <= knownAt),
+    )
+    if (rates.length === 0) return card
+    const name = `${card.id}/${rates.map((rate) => rate.name).join()}`
     const found = priced.get(name) ?? withWorkspaceRates(card, rates, startedAt)
     priced.set(name, found)
     return found
@@ -54,12 +63,14 @@ export async function readRateBook(db: Db): Promise<RateBook> {
   return {
     version,
     cardFor: (workspaceId, startedAt) => {
+      const unreadable = unreadableFrom.get(workspaceId)
+      if (unreadable !== undefined && unreadable <= startedAt) return null
       const card = rateCardInForce(cards.values(), startedAt)
-      return card === null ? null : withAgreed(card, workspaceId, startedAt)
+      return card === null ? null : withAgreed(card, workspaceId, startedAt, null)
     },
-    cardNamed: (rateCardId, workspaceId, startedAt) => {
+    cardNamed: (rateCardId, { workspaceId, startedAt, postedAt }) => {
       const card = cards.get(rateCardId)
-      return card === undefined ? null : withAgreed(card, workspaceId, startedAt)
+      return card === undefined ? null : withAgreed(card, workspaceId, startedAt, postedAt)
     },
   }
 }
@@ -219,16 +230,31 @@ async function readRateCards(db: Db): Promise<Map<string, RateCard>> {
   )
 }
 
-async function readWorkspaceRates(db: Db): Promise<Map<string, WorkspaceRate[]>> {
+type AgreedRate = WorkspaceRate & { name: string; agreedAt: Date }
+
+type AgreedRates = {
+  agreed: Map<string, AgreedRate[]>
+  /** Workspaces with a rate that nobody can read, and since when: they have no price, and everybody else has. */
+  unreadableFrom: Map<string, Date>
+}
+
+async function readWorkspaceRates(db: Db): Promise<AgreedRates> {
   const rows = await db.selectFrom('workspace_rate').selectAll().orderBy('effective_from').execute()
-  const rates = rows.map((row) =>
-    parseWorkspaceRate({
-      workspaceId: workspaceIdSchema.parse(row.workspace_id),
-      effectiveFrom: row.effective_from,
-      meter: row.meter,
-      prefix: row.prefix === '' ? null : row.prefix,
-      rate: row.rate,
-    }),
-  )
-  return Map.groupBy(rates, (rate): string => rate.workspaceId)
+  const unreadableFrom = new Map<string, Date>()
+  const rates = rows.flatMap((row, index): AgreedRate[] => {
+    try {
+      const rate = parseWorkspaceRate({
+        workspaceId: workspaceIdSchema.parse(row.workspace_id),
+        effectiveFrom: row.effective_from,
+        meter: row.meter,
+        prefix: row.prefix === '' ? null : row.prefix,
+        rate: row.rate,
+      })
+      return [{ ...rate, name: String(index), agreedAt: row.created_at }]
+    } catch {
+      if (!unreadableFrom.has(row.workspace_id)) unreadableFrom.set(row.workspace_id, row.effective_from)
+      return []
+    }
+  })
+  return { agreed: Map.groupBy(rates, (rate): string => rate.workspaceId), unreadableFrom }
 }

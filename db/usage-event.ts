@@ -50,7 +50,8 @@ export async function findUsage(db: Db, arrivals: readonly UsageArrival[]): Prom
 export async function receiveUsage(db: Db, arrivals: readonly UsageArrival[]): Promise<number> {
   const result = await sql`
     insert into usage_event (workspace_id, key, kind, payload, payload_hash, state, received_at)
-    select workspace_id, key, kind, payload::json, payload_hash, 'received', received_at
+    select workspace_id, key, kind, payload::json, payload_hash, 'received',
+      least(received_at, date_trunc('milliseconds', clock_timestamp()))
     from unnest(
       ${textArray(arrivals.map((arrival) => arrival.workspaceId))}::text[],
       ${textArray(arrivals.map((arrival) => arrival.key))}::text[],

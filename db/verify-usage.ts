@@ -18,6 +18,7 @@ export type BookedUsage = {
   key: string
   payloadHash: Buffer
   rateCardId: string | null
+  postedAt: Date
   postings: readonly PostingDraft[]
 }
 
@@ -47,7 +48,7 @@ function explain(booked: BookedUsage, stored: StoredPayload | undefined, prices:
   }
   const startedAt = event.kind === 'call' ? event.startedAt : event.sentAt
   const card =
-    booked.rateCardId === null ? null : prices.cardNamed(booked.rateCardId, booked.workspaceId, startedAt)
+    booked.rateCardId === null ? null : prices.cardNamed(booked.rateCardId, { ...booked, startedAt })
   if (card === null) return `names the rate card ${booked.rateCardId}, which is not there`
   const rating = rateUsage(card, event)
   if (rating.outcome !== 'rated') return `would be ${rating.outcome} by the rate card ${card.id}`

@@ -101,6 +101,7 @@ function usageOf(page: readonly Row[], lines: ReadonlyMap<string, readonly Posti
       key: row.idempotency_key,
       payloadHash: row.payload_hash,
       rateCardId: row.rate_card_id,
+      postedAt: row.posted_at,
       postings: (lines.get(placeOf(row)) ?? []).map(chainedPosting),
     }))
 }
