@@ -131,6 +131,73 @@ export function draftSignupGrant(grant: {
 }
 
 /**
+ * Credit that was bought: the wallet grows by what Paddle holds for us. Its key is Paddle's transaction, because each of them
+ * is money of its own, even where two of them should have been one.
+ *
+ * Throws: BillingError `unbalanced_draft` unless the amount is above zero.
+ */
+export function draftTopUp(topUp: {
+  readonly topUpId: string
+  readonly paddleTransactionId: string
+  readonly amountMicros: Micros
+  readonly occurredAt: Date
+}): LedgerTransactionDraft {
+  const { amountMicros } = topUp
+  return balanced({
+    kind: 'top_up',
+    idempotencyKey: topUpKey(topUp.paddleTransactionId),
+    reference: topUp.topUpId,
+    amountMicros,
+    rateCardId: null,
+    occurredAt: topUp.occurredAt,
+    postings: [
+      {
+        debitAccount: 'paddle_clearing',
+        creditAccount: 'wallet',
+        amountMicros,
+        quantity: null,
+        prefix: null,
+      },
+    ],
+  })
+}
+
+/** The idempotency key under which a Paddle transaction is credited. */
+export function topUpKey(paddleTransactionId: string): string {
+  return `paddle_transaction/${paddleTransactionId}`
+}
+
+/**
+ * Money that went back through Paddle, or that came back after all. The wallet may fall below zero by it.
+ *
+ * Units:  `amountMicros` is the signed effect on the wallet: a refund and a chargeback are below zero, a reversed one above.
+ * Throws: BillingError `unbalanced_draft` when the amount is zero.
+ */
+export function draftPaddleAdjustment(adjustment: {
+  readonly kind: 'refund' | 'chargeback'
+  readonly idempotencyKey: string
+  readonly reference: string
+  readonly amountMicros: Micros
+  readonly occurredAt: Date
+}): LedgerTransactionDraft {
+  const { amountMicros } = adjustment
+  const isDebit = amountMicros < 0n
+  return balanced({
+    ...adjustment,
+    rateCardId: null,
+    postings: [
+      {
+        debitAccount: isDebit ? 'wallet' : 'paddle_clearing',
+        creditAccount: isDebit ? 'paddle_clearing' : 'wallet',
+        amountMicros: micros(isDebit ? -amountMicros : amountMicros),
+        quantity: null,
+        prefix: null,
+      },
+    ],
+  })
+}
+
+/**
  * Holds a draft to its word: there are postings, each moves something and has the wallet on exactly one side, and what
  * they do to the wallet is what the draft says.
  *

@@ -2,9 +2,11 @@
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
 
 import type { Account, LedgerTransactionKind } from '../billing/ledger-draft.ts'
-import type { WorkspaceId } from '../billing/ids.ts'
+import type { TopUpId, WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
 import type { WorkspaceRate } from '../billing/rate-card.ts'
+import type { RechargeReason } from '../billing/recharge.ts'
+import type { TopUpSource, TopUpState } from '../billing/top-up.ts'
 import type { SetAsideReason } from '../billing/usage-event.ts'
 import type { JobOptions } from '../jobs/contract.ts'
 import type { UsageKind } from '../jobs/usage-arrival.ts'
@@ -16,6 +18,108 @@ export type Schema = {
     balance_micros: ColumnType<Micros, Micros | undefined, Micros>
     sequence: ColumnType<bigint, bigint | undefined, bigint>
     head_hash: Buffer
+    held_micros: ColumnType<Micros, Micros | undefined, Micros>
+    /** The threshold of its auto-recharge while that is switched on. */
+    recharge_below_micros: ColumnType<Micros | null, Micros | null | undefined, Micros | null>
+    frozen_at: ColumnType<Date | null, Date | null | undefined, Date | null>
+    frozen_reason: ColumnType<string | null, string | null | undefined, string | null>
+  }
+  paddle_customer: {
+    workspace_id: WorkspaceId
+    customer_id: string
+    email: string
+    created_at: Generated<Date>
+  }
+  saved_card: {
+    workspace_id: WorkspaceId
+    saved_card_id: string
+    subscription_id: string
+    customer_id: string
+    state: SavedCardState
+    state_at: Date
+    payment_method_id: string | null
+    brand: string | null
+    last4: string | null
+    expiry_month: number | null
+    expiry_year: number | null
+    card_at: Date | null
+    created_at: Generated<Date>
+  }
+  auto_recharge: {
+    workspace_id: WorkspaceId
+    enabled: boolean
+    threshold_micros: Micros
+    top_up_micros: Micros
+    daily_limit: Generated<number>
+    monthly_cap_micros: Micros | null
+    consented_at: Date | null
+    declines_in_a_row: Generated<number>
+    cooling_until: Date | null
+    suspended_at: Date | null
+    suspended_reason: string | null
+    last_decision: RechargeReason | 'recharge' | null
+    last_decision_at: Date | null
+    changed_at: Generated<Date>
+  }
+  top_up: {
+    workspace_id: WorkspaceId
+    top_up_id: TopUpId
+    source: TopUpSource
+    state: TopUpState
+    amount_micros: Micros
+    credited_micros: ColumnType<Micros, Micros | undefined, Micros>
+    subscription_id: string | null
+    paddle_transaction_id: string | null
+    checkout_url: string | null
+    submissions: Generated<number>
+    tries: Generated<number>
+    searches: Generated<number>
+    first_sent_at: Date | null
+    sent_at: Date | null
+    due_at: Date | null
+    reason: string | null
+    created_at: Date
+    changed_at: Date
+  }
+  top_up_step: {
+    workspace_id: WorkspaceId
+    top_up_id: TopUpId
+    step: number
+    state: TopUpState
+    reason: string | null
+    paddle_transaction_id: string | null
+    stepped_at: Date
+  }
+  paddle_adjustment: {
+    workspace_id: WorkspaceId
+    adjustment_id: string
+    paddle_transaction_id: string
+    action: string
+    status: string
+    amount_micros: Micros
+    applied_at: Date
+  }
+  paddle_event: {
+    event_id: string
+    event_type: string
+    occurred_at: Date
+    body: string
+    received_at: Generated<Date>
+    state: Generated<PaddleEventState>
+    outcome: string | null
+    detail: string | null
+    waits_for_transaction: string | null
+    applied_workspace: string | null
+    decided_at: Date | null
+  }
+  refused_webhook: { reason: string; refused: bigint; last_at: Date }
+  audit_log: {
+    workspace_id: WorkspaceId
+    entry: Generated<bigint>
+    actor: string
+    action: string
+    detail: unknown
+    happened_at: Generated<Date>
   }
   account: { account: Account; title: string; normal_side: 'debit' | 'credit' }
   ledger_transaction: {
@@ -97,6 +201,12 @@ export type Schema = {
 }
 
 export type UsageEventState = 'received' | 'posted' | 'free' | 'set_aside'
+
+/** Of a subscription that keeps a card: `pending` until Paddle says it is active. */
+export type SavedCardState = 'pending' | 'active' | 'paused' | 'past_due' | 'removed' | 'replaced'
+
+/** `waiting`: about a transaction that is not credited yet. */
+export type PaddleEventState = 'received' | 'applied' | 'ignored' | 'waiting' | 'needs_review'
 
 /** Reads. A function that takes one opens no transaction. */
 export type Db = Kysely<Schema>

@@ -1,10 +1,10 @@
 /** The wallet row: the only mutable money row, and the lock before every other lock. */
-import { sql } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 
 import type { WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
 import { textArray } from './array-parameter.ts'
-import type { Db, Tx } from './schema.ts'
+import type { Db, Schema, Tx } from './schema.ts'
 
 const locked = Symbol('locked')
 
@@ -16,6 +16,11 @@ export type LockedWallet = {
   readonly sequence: bigint
   /** The newest ledger transaction's hash. */
   readonly headHash: Buffer
+  /** Set aside for calls in progress. */
+  readonly heldMicros: Micros
+  /** The threshold of its auto-recharge; null while that is switched off. */
+  readonly rechargeBelowMicros: Micros | null
+  readonly frozen: boolean
   readonly [locked]: true
 }
 
@@ -23,7 +28,15 @@ export type LockedWallet = {
 export async function lockWallet(trx: Tx, workspaceId: WorkspaceId): Promise<LockedWallet | null> {
   const row = await trx
     .selectFrom('wallet')
-    .select(['workspace_id', 'balance_micros', 'sequence', 'head_hash'])
+    .select([
+      'workspace_id',
+      'balance_micros',
+      'sequence',
+      'head_hash',
+      'held_micros',
+      'recharge_below_micros',
+      'frozen_at',
+    ])
     .where('workspace_id', '=', workspaceId)
     .forNoKeyUpdate()
     .executeTakeFirst()
@@ -42,7 +55,8 @@ export type LockedWallets = {
  */
 export async function lockFreeWallets(trx: Tx, workspaceIds: readonly string[]): Promise<LockedWallets> {
   const { rows } = await sql<WalletRow>`/* lock-free-wallets */
-    select workspace_id, balance_micros, sequence, head_hash from wallet
+    select workspace_id, balance_micros, sequence, head_hash, held_micros, recharge_below_micros, frozen_at
+    from wallet
     where workspace_id = any(${textArray(workspaceIds)}::text[])
     order by workspace_id for no key update skip locked`.execute(trx)
   const wallets = new Map(rows.map((row) => [row.workspace_id as string, lockedWallet(row)]))
@@ -66,7 +80,32 @@ async function existing(trx: Tx, workspaceIds: readonly string[]): Promise<Set<s
   return new Set(rows.map((row) => row.workspace_id))
 }
 
-type WalletRow = { workspace_id: WorkspaceId; balance_micros: Micros; sequence: bigint; head_hash: Buffer }
+/**
+ * Opens a transaction with the wallet locked, for what is decided on one wallet.
+ *
+ * Shape: null, and nothing done, when the workspace has no wallet.
+ */
+export async function withLockedWallet<Result>(
+  db: Db,
+  workspaceId: WorkspaceId,
+  work: (trx: Tx, wallet: LockedWallet) => Promise<Result>,
+): Promise<Result | null> {
+  return await db.transaction().execute(async (trx) => {
+    const wallet = await lockWallet(trx, workspaceId)
+    return wallet === null ? null : await work(trx, wallet)
+  })
+}
+
+type WalletRow = Pick<
+  Selectable<Schema['wallet']>,
+  | 'workspace_id'
+  | 'balance_micros'
+  | 'sequence'
+  | 'head_hash'
+  | 'held_micros'
+  | 'recharge_below_micros'
+  | 'frozen_at'
+>
 
 function lockedWallet(row: WalletRow): LockedWallet {
   return {
@@ -74,6 +113,9 @@ function lockedWallet(row: WalletRow): LockedWallet {
     balanceMicros: row.balance_micros,
     sequence: row.sequence,
     headHash: row.head_hash,
+    heldMicros: row.held_micros,
+    rechargeBelowMicros: row.recharge_below_micros,
+    frozen: row.frozen_at !== null,
     [locked]: true,
   }
 }
