@@ -189,7 +189,7 @@ export function draftPaddleAdjustment(adjustment: {
       {
         debitAccount: isDebit ? 'wallet' : 'paddle_clearing',
         creditAccount: isDebit ? 'paddle_clearing' : 'wallet',
-        amountMicros: micros(isDebit ? -amountMicros : amountMicros),
+        amountMicros: isDebit ? micros(0n - amountMicros) : amountMicros,
         quantity: null,
         prefix: null,
       },

@@ -53,12 +53,15 @@ export type ChargeTiming = {
   readonly chargeTimeoutMs: number
   /** What may have been done and is not found for this long after it was sent was not done. */
   readonly quietPeriodMs: number
+  /** How long to wait before the first try again of what Paddle certainly did not process; doubles with each. */
+  readonly retryMs: number
 }
 
 export const defaultChargeTiming: ChargeTiming = {
   sendWithinMs: 5_000,
   chargeTimeoutMs: 90_000,
   quietPeriodMs: 900_000,
+  retryMs: 30_000,
 }
 
 /** When an unknown charge is searched for, as shares of the quiet period: after 10 s, 30 s, 2, 5 and 15 minutes of 15. */
@@ -93,8 +96,8 @@ export function decideMissing(
 const mostSentTwiceMicros = 1_000_000_000n
 
 /** How long to wait before asking Paddle again what it certainly did not process. Grows to half an hour. */
-export function nextTryMs(tries: number, retryAfterMs: number | null): number {
-  const backOffMs = Math.min(30_000 * 2 ** Math.min(tries, 10), 1_800_000)
+export function nextTryMs(tries: number, retryAfterMs: number | null, { retryMs }: ChargeTiming): number {
+  const backOffMs = Math.min(retryMs * 2 ** Math.min(tries, 10), 1_800_000)
   return Math.max(backOffMs, retryAfterMs ?? 0)
 }
 

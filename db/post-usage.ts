@@ -1,6 +1,6 @@
 /**
- * Posting usage: one transaction claims events, rates them, books them and moves the balances, so that an event is known
- * exactly if its money has moved. Guarantees: however often, concurrently or late an event is told, it is booked once; the
+ * Posting usage: one transaction claims events, rates them, books them, moves the balances and decides the recharges that this
+ * calls for, so that an event is known exactly if its money has moved. Guarantees: however often, concurrently or late an event is told, it is booked once; the
  * same event with other content is kept and refused; a wallet in use elsewhere delays only its own events.
  */
 import { sql } from 'kysely'
@@ -13,6 +13,7 @@ import { decideAcceptance, type SetAsideReason, type UsageEvent } from '../billi
 import type { UsageArrival } from '../jobs/usage-arrival.ts'
 import { postLedgerTransactions, type LedgerPost, type WalletPosts } from './ledger.ts'
 import type { RateBook } from './rate-book.ts'
+import { decideRecharges } from './recharge.ts'
 import type { Tx } from './schema.ts'
 import {
   contradictionKey,
@@ -71,7 +72,23 @@ export async function postUsage(
   })
   for (const arrival of plan.moved) await moveAside(trx, arrival)
   const [, booked] = await Promise.all([write(trx, plan), book(trx, plan, locked, now)])
+  await decideRecharges(trx, walletsBelowThreshold(plan, locked), now)
   return steps.map((step) => (step.outcome === 'to_post' ? booked(step.post) : step))
+}
+
+/** Those that this transaction debits and leaves below the threshold of their auto-recharge. */
+function walletsBelowThreshold(plan: Plan, locked: ReadonlyMap<string, LockedWallet>): LockedWallet[] {
+  const below: LockedWallet[] = []
+  for (const [workspaceId, posts] of plan.posts) {
+    const wallet = locked.get(workspaceId)
+    if (wallet === undefined || wallet.rechargeBelowMicros === null) continue
+    const availableMicros = posts.reduce(
+      (left, post) => left + post.draft.amountMicros,
+      wallet.balanceMicros - wallet.heldMicros,
+    )
+    if (availableMicros < wallet.rechargeBelowMicros) below.push(wallet)
+  }
+  return below
 }
 
 type Step = Exclude<UsageOutcome, { outcome: 'posted' }> | { outcome: 'to_post'; post: LedgerPost }

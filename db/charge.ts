@@ -1,0 +1,260 @@
+/**
+ * A charge of the saved card, as Postgres sees it: claimed before Paddle is asked, and moved on by what became of it. Nothing
+ * here talks to Paddle, and no transaction here is open while somebody does. An answer counts only for the submission that
+ * it answers, so a worker that was frozen cannot overwrite what others did meanwhile.
+ */
+import type { WorkspaceId } from '../billing/ids.ts'
+import {
+  decideMissing,
+  giveUpAfterMs,
+  nextSearchMs,
+  nextTryMs,
+  type ChargeTiming,
+} from '../billing/top-up.ts'
+import { suspendAutoRecharge } from './auto-recharge.ts'
+import { readClock } from './clock.ts'
+import { declineTopUp } from './paddle-transaction.ts'
+import { decideWalletRecharge, findObjection } from './recharge.ts'
+import { findUsableCard } from './saved-card.ts'
+import type { Db, Tx } from './schema.ts'
+import { findTopUp, hasChargeUnderWay, moveTopUp, type TopUp, type TopUpChange } from './top-up.ts'
+import { withLockedWallet, type LockedWallet } from './wallet.ts'
+
+/** A top-up that may be sent to Paddle, by whoever got this, once, and only for a short while. */
+export type ClaimedCharge = TopUp & { subscriptionId: string }
+
+/**
+ * Claims a charge. Committed before the first byte goes out: whoever finds it `submitting` later knows that it may have been
+ * sent.
+ *
+ * Shape: null when there is nothing to send now: it is not ready, waits for another charge of the card, or is not wanted any
+ *        more, which then is written down.
+ */
+export async function claimCharge(
+  db: Db,
+  key: { workspaceId: WorkspaceId; topUpId: string },
+  timing: ChargeTiming,
+): Promise<ClaimedCharge | null> {
+  return await withLockedWallet(db, key.workspaceId, async (trx, wallet) => {
+    const now = await readClock(trx)
+    const topUp = await findTopUp(trx, key)
+    if (topUp?.state !== 'ready' || topUp.subscriptionId === null || !isDue(topUp, now)) return null
+    if (now.getTime() - topUp.createdAt.getTime() > giveUpAfterMs) {
+      await end(trx, wallet, topUp, { state: 'failed', reason: topUp.reason ?? 'not_sent_for_a_day' }, now)
+      return null
+    }
+    const objection = await findObjectionTo(trx, topUp, now)
+    if (objection !== null) {
+      await end(trx, wallet, topUp, { state: 'canceled', reason: objection }, now)
+      return null
+    }
+    if (await hasChargeUnderWay(trx, wallet, topUp.topUpId)) {
+      const dueAt = after(now, Math.ceil(timing.quietPeriodMs / 90))
+      await lookAgain(trx, topUp, { dueAt, tries: topUp.tries + 1 })
+      return null
+    }
+    const claimed = await moveTopUp(
+      trx,
+      wallet,
+      topUp.topUpId,
+      { states: ['ready'] },
+      {
+        state: 'submitting',
+        reason: null,
+        submissions: topUp.submissions + 1,
+        searches: 0,
+        sentAt: now,
+        firstSentAt: topUp.firstSentAt ?? now,
+        dueAt: after(now, timing.sendWithinMs + timing.chargeTimeoutMs + 5_000),
+      },
+      now,
+    )
+    return claimed === null ? null : { ...claimed, subscriptionId: topUp.subscriptionId }
+  })
+}
+
+/** What became of a submission. The words are those of `paddle/outcome.ts`. */
+export type ChargeAnswer =
+  | { outcome: 'accepted' }
+  | { outcome: 'declined'; code: string }
+  | { outcome: 'not_processed'; code: string; retryAfterMs: number | null }
+  | { outcome: 'blocked'; code: string }
+  | { outcome: 'rejected'; code: string }
+  | { outcome: 'unknown'; cause: string }
+
+/** Shape: false, and nothing changed, when the top-up has moved on without this answer. */
+export async function recordAnswer(
+  db: Db,
+  charge: TopUp,
+  answer: ChargeAnswer,
+  timing: ChargeTiming,
+): Promise<boolean> {
+  const recorded = await withLockedWallet(db, charge.workspaceId, async (trx, wallet) => {
+    const now = await readClock(trx)
+    const submission = charge.submissions
+    if (answer.outcome === 'declined') {
+      return await declineTopUp(trx, wallet, charge, { code: answer.code, submission }, now)
+    }
+    // Somebody may have given this submission up as unknown while its answer was still on the way.
+    const from = { states: ['submitting', 'unknown'], submission } as const
+    const change = changeBy(answer, charge, now, timing)
+    const moved = await moveTopUp(trx, wallet, charge.topUpId, from, change, now)
+    if (moved !== null && answer.outcome === 'rejected' && charge.source === 'auto_recharge') {
+      await suspendAutoRecharge(trx, wallet, answer.code, now)
+      await decideWalletRecharge(trx, wallet, now)
+    }
+    return moved !== null
+  })
+  return recorded ?? false
+}
+
+function changeBy(
+  answer: Exclude<ChargeAnswer, { outcome: 'declined' }>,
+  charge: TopUp,
+  now: Date,
+  timing: ChargeTiming,
+): TopUpChange {
+  const firstLookAt = searchAt(charge, 0, now, timing)
+  const tries = charge.tries + 1
+  switch (answer.outcome) {
+    case 'accepted':
+      return { state: 'processing', reason: null, dueAt: firstLookAt }
+    case 'unknown':
+      return { state: 'unknown', reason: answer.cause.slice(0, 200), dueAt: firstLookAt }
+    case 'not_processed':
+      return {
+        state: 'ready',
+        reason: answer.code,
+        dueAt: after(now, nextTryMs(charge.tries, answer.retryAfterMs, timing)),
+        tries,
+      }
+    case 'blocked':
+      return { state: 'ready', reason: answer.code, dueAt: after(now, blockedForMs), tries }
+    case 'rejected':
+      return { state: 'failed', reason: answer.code, dueAt: null }
+  }
+}
+
+/**
+ * Found `submitting` by somebody else than its sender: the sender may have died or be frozen, and may have sent it. It is never
+ * sent from here.
+ */
+export async function suspectCharge(db: Db, charge: TopUp, timing: ChargeTiming): Promise<boolean> {
+  return await recordAnswer(db, charge, { outcome: 'unknown', cause: 'its worker has not come back' }, timing)
+}
+
+/**
+ * A search did not find the charge, or found it not paid yet.
+ *
+ * Shape: `isDoubtful` when Paddle has a charge of the same amount from that time that names no top-up; it may be this one.
+ */
+export async function recordSearch(
+  db: Db,
+  searched: TopUp,
+  { isDoubtful }: { isDoubtful: boolean },
+  timing: ChargeTiming,
+): Promise<void> {
+  await withLockedWallet(db, searched.workspaceId, async (trx, wallet) => {
+    const now = await readClock(trx)
+    const topUp = await findTopUp(trx, searched)
+    if (topUp === null || topUp.state !== searched.state || topUp.submissions !== searched.submissions) return
+    if (topUp.state === 'unknown' && topUp.sentAt !== null) {
+      const { sentAt, amountMicros, submissions } = topUp
+      const missing = decideMissing({ sentAt, amountMicros, submissions }, now, timing)
+      if (missing !== 'search_again') {
+        await moveTopUp(
+          trx,
+          wallet,
+          topUp.topUpId,
+          { states: ['unknown'], submission: topUp.submissions },
+          missing === 'send_again' && !isDoubtful
+            ? { state: 'ready', reason: 'not_found_at_paddle', dueAt: now }
+            : { state: 'needs_review', reason: 'not_found_at_paddle', dueAt: after(now, reviewEveryMs) },
+          now,
+        )
+        return
+      }
+    }
+    const ageMs = now.getTime() - (topUp.sentAt ?? topUp.createdAt).getTime()
+    if (topUp.state === 'processing' && ageMs > giveUpAfterMs) {
+      const change = {
+        state: 'needs_review',
+        reason: 'not_paid_for_a_day',
+        dueAt: after(now, reviewEveryMs),
+      } as const
+      await moveTopUp(trx, wallet, topUp.topUpId, { states: ['processing'] }, change, now)
+      return
+    }
+    // What needs a review is asked for hourly for some days; after that only the nightly reconcile looks.
+    const isOver = topUp.state === 'needs_review' && ageMs > 3 * giveUpAfterMs
+    const dueAt = isOver
+      ? null
+      : topUp.state === 'needs_review'
+        ? after(now, reviewEveryMs)
+        : searchAt(topUp, topUp.searches + 1, now, timing)
+    await lookAgain(trx, topUp, { dueAt, searches: Math.min(topUp.searches + 1, 30_000) })
+  })
+}
+
+/** Paddle could not be asked: the same again a little later. */
+export async function postponeLook(db: Db, topUp: TopUp, byMs: number): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await lookAgain(trx, topUp, { dueAt: after(await readClock(trx), byMs), tries: topUp.tries + 1 })
+  })
+}
+
+/** Changes nothing but when to look again, and only if the top-up is where it was. */
+async function lookAgain(
+  trx: Tx,
+  topUp: TopUp,
+  {
+    dueAt,
+    searches = topUp.searches,
+    tries = topUp.tries,
+  }: { dueAt: Date | null; searches?: number; tries?: number },
+): Promise<void> {
+  await trx
+    .updateTable('top_up')
+    .set({ due_at: dueAt, searches, tries: Math.min(tries, 30_000) })
+    .where('workspace_id', '=', topUp.workspaceId)
+    .where('top_up_id', '=', topUp.topUpId)
+    .where('state', '=', topUp.state)
+    .where('submissions', '=', topUp.submissions)
+    .execute()
+}
+
+async function end(
+  trx: Tx,
+  wallet: LockedWallet,
+  topUp: TopUp,
+  { state, reason }: { state: 'failed' | 'canceled'; reason: string },
+  now: Date,
+): Promise<void> {
+  await moveTopUp(trx, wallet, topUp.topUpId, { states: ['ready'] }, { state, reason, dueAt: null }, now)
+  await decideWalletRecharge(trx, wallet, now)
+}
+
+async function findObjectionTo(trx: Tx, topUp: TopUp, now: Date): Promise<string | null> {
+  if (topUp.source === 'auto_recharge') return await findObjection(trx, topUp, now)
+  const card = await findUsableCard(trx, topUp.workspaceId)
+  return card?.subscriptionId === topUp.subscriptionId ? null : 'card_not_usable'
+}
+
+const blockedForMs = 1_800_000
+const reviewEveryMs = 3_600_000
+
+function isDue(topUp: TopUp, now: Date): boolean {
+  return topUp.dueAt !== null && topUp.dueAt <= now
+}
+
+/** When to search after so many searches: by the schedule, counted from when it was sent; then hourly. */
+function searchAt(topUp: TopUp, searches: number, now: Date, timing: ChargeTiming): Date {
+  const sinceSentMs = nextSearchMs(searches, timing)
+  if (sinceSentMs === null) return after(now, reviewEveryMs)
+  const at = (topUp.sentAt ?? now).getTime() + sinceSentMs
+  return new Date(Math.max(at, now.getTime()))
+}
+
+function after(now: Date, ms: number): Date {
+  return new Date(now.getTime() + ms)
+}

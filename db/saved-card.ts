@@ -1,0 +1,212 @@
+/**
+ * The card that a workspace saved, kept by a subscription for nothing at Paddle. Two kinds of news come about it, in any order
+ * and any number of times: what state the subscription is in, and which card was seen to pay. Each is taken only when it is
+ * newer than what is known, so the same news in any order gives the same row.
+ */
+import { randomBytes } from 'node:crypto'
+
+import type { Selectable } from 'kysely'
+
+import type { WorkspaceId } from '../billing/ids.ts'
+import type { PaddleCard, PaddlePayment, PaddleSubscription } from '../billing/paddle-facts.ts'
+import { writeAudit } from './audit-log.ts'
+import type { Db, SavedCardState, Schema, Tx } from './schema.ts'
+import type { LockedWallet } from './wallet.ts'
+
+export type SavedCard = {
+  workspaceId: WorkspaceId
+  /** Our own name for it, which the API calls a payment method id. */
+  savedCardId: string
+  subscriptionId: string
+  customerId: string
+  state: SavedCardState
+  /** Null until a payment has shown which card it is. */
+  card: PaddleCard | null
+}
+
+/** The card that can be charged now. */
+export async function findUsableCard(db: Db, workspaceId: WorkspaceId): Promise<SavedCard | null> {
+  const card = await findCardInUse(db, workspaceId)
+  return card?.state === 'active' ? card : null
+}
+
+/** The card that the wallet keeps, whether or not it can be charged just now. */
+export async function findCardInUse(db: Db, workspaceId: WorkspaceId): Promise<SavedCard | null> {
+  const row = await db
+    .selectFrom('saved_card')
+    .selectAll()
+    .where('workspace_id', '=', workspaceId)
+    .where('state', 'in', inUse)
+    .executeTakeFirst()
+  return row === undefined ? null : savedCardOf(row)
+}
+
+/** Workspaces that a subscription keeps a card for; there is one, or none. */
+export async function findWorkspaceOfSubscription(
+  db: Db,
+  subscriptionId: string,
+): Promise<WorkspaceId | null> {
+  const row = await db
+    .selectFrom('saved_card')
+    .select('workspace_id')
+    .where('subscription_id', '=', subscriptionId)
+    .executeTakeFirst()
+  return row?.workspace_id ?? null
+}
+
+/** What news about a card came to. `replaced` is the subscription that keeps an older card and is of no use any more. */
+export type CardNews = {
+  outcome: 'saved' | 'changed' | 'removed' | 'known'
+  replaced: string | null
+}
+
+/** Takes in what Paddle says of the subscription. The newest subscription of a wallet keeps its card; older ones are replaced. */
+export async function noteSubscription(
+  trx: Tx,
+  wallet: LockedWallet,
+  subscription: PaddleSubscription,
+): Promise<CardNews> {
+  const before = await lockSavedCard(trx, wallet, subscription)
+  if (before.state === 'replaced' || before.state_at >= subscription.updatedAt) return known
+  const state = stateOf(subscription.status)
+  const others = await trx
+    .selectFrom('saved_card')
+    .select('subscription_id')
+    .where('workspace_id', '=', wallet.workspaceId)
+    .where('subscription_id', '<>', subscription.subscriptionId)
+    .where('state', 'in', inUse)
+    .executeTakeFirst()
+  const competes = isInUse(state) && others !== undefined
+  // Paddle's ids sort by the time they were made.
+  const isNewest = !competes || others.subscription_id < subscription.subscriptionId
+  if (competes && isNewest) await setState(trx, wallet, others.subscription_id, 'replaced', null)
+  await setState(
+    trx,
+    wallet,
+    subscription.subscriptionId,
+    isNewest ? state : 'replaced',
+    subscription.updatedAt,
+  )
+  const replaced = competes ? (isNewest ? others.subscription_id : subscription.subscriptionId) : null
+  if (isInUse(state) && !isInUse(before.state)) {
+    await auditCard(trx, wallet, 'card.saved', { subscription_id: subscription.subscriptionId })
+    return { outcome: 'saved', replaced }
+  }
+  if (isInUse(before.state) && !isInUse(state)) {
+    await auditCard(trx, wallet, 'card.removed', { subscription_id: subscription.subscriptionId })
+    return { outcome: 'removed', replaced }
+  }
+  return { outcome: state === before.state ? 'known' : 'changed', replaced }
+}
+
+/** Takes in which card a payment of the subscription was made with. `changed` means that it is another card than before. */
+export async function noteCard(
+  trx: Tx,
+  wallet: LockedWallet,
+  subscription: { subscriptionId: string; customerId: string },
+  payment: PaddlePayment,
+): Promise<CardNews> {
+  if (payment.card === null || payment.paymentMethodId === null) return known
+  const before = await lockSavedCard(trx, wallet, subscription)
+  if (before.card_at !== null && before.card_at >= payment.createdAt) return known
+  const { card, paymentMethodId } = payment
+  await trx
+    .updateTable('saved_card')
+    .set({
+      payment_method_id: paymentMethodId,
+      brand: card.brand,
+      last4: card.last4,
+      expiry_month: card.expiryMonth,
+      expiry_year: card.expiryYear,
+      card_at: payment.createdAt,
+    })
+    .where('workspace_id', '=', wallet.workspaceId)
+    .where('saved_card_id', '=', before.saved_card_id)
+    .execute()
+  const isAnother = before.payment_method_id !== null && before.payment_method_id !== paymentMethodId
+  if (!isAnother) return known
+  await auditCard(trx, wallet, 'card.changed', { brand: card.brand, last4: card.last4 })
+  return { outcome: 'changed', replaced: null }
+}
+
+/** In use: at most one of a wallet. */
+const inUse = ['active', 'paused', 'past_due'] as const satisfies SavedCardState[]
+
+const known: CardNews = { outcome: 'known', replaced: null }
+
+/** Long before any news. */
+const never = new Date(0)
+
+type Row = Selectable<Schema['saved_card']>
+
+async function lockSavedCard(
+  trx: Tx,
+  wallet: LockedWallet,
+  { subscriptionId, customerId }: { subscriptionId: string; customerId: string },
+): Promise<Row> {
+  await trx
+    .insertInto('saved_card')
+    .values({
+      workspace_id: wallet.workspaceId,
+      saved_card_id: `pm_${randomBytes(12).toString('hex')}`,
+      subscription_id: subscriptionId,
+      customer_id: customerId,
+      state: 'pending',
+      state_at: never,
+    })
+    .onConflict((conflict) => conflict.columns(['subscription_id', 'workspace_id']).doNothing())
+    .execute()
+  return await trx
+    .selectFrom('saved_card')
+    .selectAll()
+    .where('workspace_id', '=', wallet.workspaceId)
+    .where('subscription_id', '=', subscriptionId)
+    .executeTakeFirstOrThrow()
+}
+
+async function setState(
+  trx: Tx,
+  wallet: LockedWallet,
+  subscriptionId: string,
+  state: SavedCardState,
+  at: Date | null,
+): Promise<void> {
+  await trx
+    .updateTable('saved_card')
+    .set({ state, ...(at === null ? {} : { state_at: at }) })
+    .where('workspace_id', '=', wallet.workspaceId)
+    .where('subscription_id', '=', subscriptionId)
+    .execute()
+}
+
+function stateOf(status: string): SavedCardState {
+  if (status === 'active' || status === 'trialing') return 'active'
+  if (status === 'paused' || status === 'past_due') return status
+  return 'removed'
+}
+
+function isInUse(state: SavedCardState): boolean {
+  return inUse.some((each) => each === state)
+}
+
+async function auditCard(
+  trx: Tx,
+  wallet: LockedWallet,
+  action: 'card.saved' | 'card.changed' | 'card.removed',
+  detail: Record<string, unknown>,
+): Promise<void> {
+  await writeAudit(trx, { workspaceId: wallet.workspaceId, actor: 'paddle', action, detail })
+}
+
+function savedCardOf(row: Row): SavedCard {
+  const { brand, last4, expiry_month: expiryMonth, expiry_year: expiryYear } = row
+  const isSeen = brand !== null && last4 !== null && expiryMonth !== null && expiryYear !== null
+  return {
+    workspaceId: row.workspace_id,
+    savedCardId: row.saved_card_id,
+    subscriptionId: row.subscription_id,
+    customerId: row.customer_id,
+    state: row.state,
+    card: isSeen ? { brand, last4, expiryMonth, expiryYear } : null,
+  }
+}
