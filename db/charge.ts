@@ -116,23 +116,14 @@ function changeBy(
 ): TopUpChange {
   const firstLookAt = searchAt(charge, 0, now, timing)
   const tries = charge.tries + 1
-  switch (answer.outcome) {
-    case 'accepted':
-      return { state: 'processing', reason: null, dueAt: firstLookAt }
-    case 'unknown':
-      return { state: 'unknown', reason: answer.cause.slice(0, 200), dueAt: firstLookAt }
-    case 'not_processed':
-      return {
-        state: 'ready',
-        reason: answer.code,
-        dueAt: after(now, nextTryMs(charge.tries, answer.retryAfterMs, timing)),
-        tries,
-      }
-    case 'blocked':
-      return { state: 'ready', reason: answer.code, dueAt: after(now, blockedForMs), tries }
-    case 'rejected':
-      return { state: 'failed', reason: answer.code, dueAt: null }
+  if (answer.outcome === 'accepted') return { state: 'processing', reason: null, dueAt: firstLookAt }
+  if (answer.outcome === 'unknown') {
+    return { state: 'unknown', reason: answer.cause.slice(0, 200), dueAt: firstLookAt }
   }
+  if (answer.outcome === 'rejected') return { state: 'failed', reason: answer.code, dueAt: null }
+  const waitMs =
+    answer.outcome === 'blocked' ? blockedForMs : nextTryMs(charge.tries, answer.retryAfterMs, timing)
+  return { state: 'ready', reason: answer.code, dueAt: after(now, waitMs), tries }
 }
 
 /**
