@@ -302,7 +302,7 @@ async function noteCardOf(
   if (subscriptionId === null || customerId === null || payment === undefined || !isCaptured(transaction))
     return
   const news = await noteCard(trx, wallet, { subscriptionId, customerId }, payment)
-  if (news.outcome === 'changed') {
+  if (news === 'changed') {
     await resumeAutoRecharge(trx, wallet, { actor: 'paddle', cause: 'another_card', now })
   }
 }

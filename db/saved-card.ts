@@ -54,11 +54,8 @@ export async function findWorkspaceOfSubscription(
   return row?.workspace_id ?? null
 }
 
-/** What news about a card came to. `replaced` is the subscription that keeps an older card and is of no use any more. */
-export type CardNews = {
-  outcome: 'saved' | 'changed' | 'removed' | 'known'
-  replaced: string | null
-}
+/** What news about a card came to. */
+export type CardNews = 'saved' | 'changed' | 'removed' | 'known'
 
 /** Takes in what Paddle says of the subscription. The newest subscription of a wallet keeps its card; older ones are replaced. */
 export async function noteSubscription(
@@ -67,7 +64,7 @@ export async function noteSubscription(
   subscription: PaddleSubscription,
 ): Promise<CardNews> {
   const before = await lockSavedCard(trx, wallet, subscription)
-  if (before.state === 'replaced' || before.state_at >= subscription.updatedAt) return known
+  if (before.state === 'replaced' || before.state_at >= subscription.updatedAt) return 'known'
   const state = stateOf(subscription.status)
   const others = await trx
     .selectFrom('saved_card')
@@ -87,16 +84,15 @@ export async function noteSubscription(
     isNewest ? state : 'replaced',
     subscription.updatedAt,
   )
-  const replaced = competes ? (isNewest ? others.subscription_id : subscription.subscriptionId) : null
   if (isInUse(state) && !isInUse(before.state)) {
     await auditCard(trx, wallet, 'card.saved', { subscription_id: subscription.subscriptionId })
-    return { outcome: 'saved', replaced }
+    return 'saved'
   }
   if (isInUse(before.state) && !isInUse(state)) {
     await auditCard(trx, wallet, 'card.removed', { subscription_id: subscription.subscriptionId })
-    return { outcome: 'removed', replaced }
+    return 'removed'
   }
-  return { outcome: state === before.state ? 'known' : 'changed', replaced }
+  return state === before.state ? 'known' : 'changed'
 }
 
 /** Takes in which card a payment of the subscription was made with. `changed` means that it is another card than before. */
@@ -106,9 +102,9 @@ export async function noteCard(
   subscription: { subscriptionId: string; customerId: string },
   payment: PaddlePayment,
 ): Promise<CardNews> {
-  if (payment.card === null || payment.paymentMethodId === null) return known
+  if (payment.card === null || payment.paymentMethodId === null) return 'known'
   const before = await lockSavedCard(trx, wallet, subscription)
-  if (before.card_at !== null && before.card_at >= payment.createdAt) return known
+  if (before.card_at !== null && before.card_at >= payment.createdAt) return 'known'
   const { card, paymentMethodId } = payment
   await trx
     .updateTable('saved_card')
@@ -124,15 +120,13 @@ export async function noteCard(
     .where('saved_card_id', '=', before.saved_card_id)
     .execute()
   const isAnother = before.payment_method_id !== null && before.payment_method_id !== paymentMethodId
-  if (!isAnother) return known
+  if (!isAnother) return 'known'
   await auditCard(trx, wallet, 'card.changed', { brand: card.brand, last4: card.last4 })
-  return { outcome: 'changed', replaced: null }
+  return 'changed'
 }
 
 /** In use: at most one of a wallet. */
 const inUse = ['active', 'paused', 'past_due'] as const satisfies SavedCardState[]
-
-const known: CardNews = { outcome: 'known', replaced: null }
 
 /** Long before any news. */
 const never = new Date(0)

@@ -3,6 +3,7 @@ import { z } from 'zod'
 
 import { BillingError } from '../billing/billing-error.ts'
 import { describeIssues } from '../billing/parse-issues.ts'
+import { defaultChargeTiming, type ChargeTiming } from '../billing/top-up.ts'
 import { defaultQueuePrefix } from '../jobs/queues.ts'
 
 const url = (protocols: readonly string[], example: string) =>
@@ -16,27 +17,59 @@ const url = (protocols: readonly string[], example: string) =>
 const count = (fallback: number, most: number) =>
   z.coerce.number().pipe(z.int().min(1).max(most)).prefault(fallback)
 
-const milliseconds = (fallback: number) =>
-  z.coerce.number().pipe(z.int().min(100).max(600_000)).prefault(fallback)
+const milliseconds = (fallback: number, most = 600_000) =>
+  z.coerce.number().pipe(z.int().min(100).max(most)).prefault(fallback)
 
-const environment = z.object({
+const processFields = {
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgres://user:password@localhost:5432/wallet'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).prefault('info'),
+}
+
+const paddleFields = {
+  PADDLE_API_KEY: z.string().min(1),
+  PADDLE_ENVIRONMENT: z.string().min(1),
+  PADDLE_PRODUCT_ID: z.string().regex(/^pro_[a-z\d]{26}$/, 'expected a product id such as pro_01h...'),
+  PADDLE_SETUP_PRICE_ID: z.string().regex(/^pri_[a-z\d]{26}$/, 'expected a price id such as pri_01h...'),
+}
+
+const workerEnvironment = z.object({
+  ...processFields,
   REDIS_URL: url(['redis:', 'rediss:'], 'redis://:password@localhost:6379'),
   QUEUE_PREFIX: z.string().min(1).prefault(defaultQueuePrefix),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).prefault('info'),
   USAGE_WORKERS: count(8, 64),
   USAGE_CONCURRENCY: count(128, 1_000),
   POSTING_BATCH_SIZE: count(500, 5_000),
   LOCK_DURATION_MS: milliseconds(30_000),
   STALLED_INTERVAL_MS: milliseconds(10_000),
+  CHARGES_PER_MINUTE: count(80, 10_000),
+  CHARGE_SEND_WITHIN_MS: milliseconds(defaultChargeTiming.sendWithinMs),
+  CHARGE_TIMEOUT_MS: milliseconds(defaultChargeTiming.chargeTimeoutMs),
+  CHARGE_QUIET_PERIOD_MS: milliseconds(defaultChargeTiming.quietPeriodMs, 86_400_000),
+  CHARGE_RETRY_MS: milliseconds(defaultChargeTiming.retryMs),
 })
+
+const apiEnvironment = z.object({
+  ...processFields,
+  API_HOST: z.string().min(1).prefault('127.0.0.1'),
+  API_PORT: z.coerce.number().pipe(z.int().min(0).max(65_535)).prefault(8080),
+  PADDLE_WEBHOOK_SECRET: z
+    .string('is missing; expected the secret key of the notification destination at Paddle')
+    .transform((text) => text.split(',').map((secret) => secret.trim()))
+    .refine(
+      (secrets) => secrets.every((secret) => secret.length >= 16),
+      'expected secrets of at least 16 characters, separated by commas',
+    ),
+  PADDLE_WEBHOOK_TOLERANCE_MS: milliseconds(60_000),
+})
+
+const paddleEnvironment = z.object(paddleFields)
 
 export type WorkerConfig = {
   databaseUrl: string
   redisUrl: string
   /** What every Redis key of the queues begins with. */
   queuePrefix: string
-  logLevel: z.infer<typeof environment>['LOG_LEVEL']
+  logLevel: z.infer<typeof workerEnvironment>['LOG_LEVEL']
   /** BullMQ workers on the usage queue in this process. They feed one posting batch. */
   usageWorkers: number
   /** Jobs that each of them holds at once. */
@@ -47,26 +80,97 @@ export type WorkerConfig = {
   lockDurationMs: number
   /** How often workers look for jobs whose worker is gone. A crashed worker's jobs run again after at most both together. */
   stalledIntervalMs: number
+  /** Null without a Paddle key: usage is posted and recharges are decided, but no card is charged. */
+  paddle: PaddleConfig | null
+  /** The most charges that are begun in a minute, over all processes. Paddle allows 240 requests; a charge takes two or three. */
+  chargesPerMinute: number
+  chargeTiming: ChargeTiming
+}
+
+export type PaddleConfig = {
+  apiKey: string
+  /** `production`, `sandbox`, or the URL of a simulator on this machine. */
+  environment: string
+  /** What top-ups are sold as. */
+  productId: string
+  /** The price of nothing a year whose subscription keeps a card. */
+  setupPriceId: string
+}
+
+export type ApiConfig = {
+  databaseUrl: string
+  logLevel: WorkerConfig['logLevel']
+  host: string
+  /** 0: a free one. */
+  port: number
+  /** Several while a secret is being replaced. */
+  webhookSecrets: readonly string[]
+  /** How far a webhook's time may be from ours, either way. */
+  webhookToleranceMs: number
 }
 
 /** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
 export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
-  const parsed = environment.safeParse(env)
-  if (!parsed.success) {
+  const read = parse(workerEnvironment, env)
+  const chargeTiming = {
+    sendWithinMs: read.CHARGE_SEND_WITHIN_MS,
+    chargeTimeoutMs: read.CHARGE_TIMEOUT_MS,
+    quietPeriodMs: read.CHARGE_QUIET_PERIOD_MS,
+    retryMs: read.CHARGE_RETRY_MS,
+  }
+  if (chargeTiming.quietPeriodMs <= chargeTiming.sendWithinMs + chargeTiming.chargeTimeoutMs) {
     throw new BillingError(
       'malformed_configuration',
-      `The environment is not complete. ${describeIssues(parsed.error, { most: Infinity })}. See .env.example.`,
+      'CHARGE_QUIET_PERIOD_MS must be longer than CHARGE_SEND_WITHIN_MS and CHARGE_TIMEOUT_MS together: a charge that may ' +
+        'still be under way would be sent again',
     )
   }
   return {
-    databaseUrl: parsed.data.DATABASE_URL,
-    redisUrl: parsed.data.REDIS_URL,
-    queuePrefix: parsed.data.QUEUE_PREFIX,
-    logLevel: parsed.data.LOG_LEVEL,
-    usageWorkers: parsed.data.USAGE_WORKERS,
-    usageConcurrency: parsed.data.USAGE_CONCURRENCY,
-    postingBatchSize: parsed.data.POSTING_BATCH_SIZE,
-    lockDurationMs: parsed.data.LOCK_DURATION_MS,
-    stalledIntervalMs: parsed.data.STALLED_INTERVAL_MS,
+    databaseUrl: read.DATABASE_URL,
+    redisUrl: read.REDIS_URL,
+    queuePrefix: read.QUEUE_PREFIX,
+    logLevel: read.LOG_LEVEL,
+    usageWorkers: read.USAGE_WORKERS,
+    usageConcurrency: read.USAGE_CONCURRENCY,
+    postingBatchSize: read.POSTING_BATCH_SIZE,
+    lockDurationMs: read.LOCK_DURATION_MS,
+    stalledIntervalMs: read.STALLED_INTERVAL_MS,
+    paddle:
+      env['PADDLE_API_KEY'] === undefined || env['PADDLE_API_KEY'] === '' ? null : readPaddleConfig(env),
+    chargesPerMinute: read.CHARGES_PER_MINUTE,
+    chargeTiming,
   }
+}
+
+/** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
+export function readPaddleConfig(env: NodeJS.ProcessEnv): PaddleConfig {
+  const read = parse(paddleEnvironment, env)
+  return {
+    apiKey: read.PADDLE_API_KEY,
+    environment: read.PADDLE_ENVIRONMENT,
+    productId: read.PADDLE_PRODUCT_ID,
+    setupPriceId: read.PADDLE_SETUP_PRICE_ID,
+  }
+}
+
+/** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
+export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
+  const read = parse(apiEnvironment, env)
+  return {
+    databaseUrl: read.DATABASE_URL,
+    logLevel: read.LOG_LEVEL,
+    host: read.API_HOST,
+    port: read.API_PORT,
+    webhookSecrets: read.PADDLE_WEBHOOK_SECRET,
+    webhookToleranceMs: read.PADDLE_WEBHOOK_TOLERANCE_MS,
+  }
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, env: NodeJS.ProcessEnv): z.output<Schema> {
+  const parsed = schema.safeParse(env)
+  if (parsed.success) return parsed.data
+  throw new BillingError(
+    'malformed_configuration',
+    `The environment is not complete. ${describeIssues(parsed.error, { most: Infinity })}. See .env.example.`,
+  )
 }

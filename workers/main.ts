@@ -2,15 +2,22 @@
 import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
+import type { ChargeTiming } from '../billing/top-up.ts'
 import { connect } from '../db/connect.ts'
 import { assertMigrated } from '../db/migrate.ts'
-import { readWorkerConfig, type WorkerConfig } from '../runtime/config.ts'
+import { createPaddleGateway } from '../paddle/gateway.ts'
+import { installPaddleTransport } from '../paddle/transport.ts'
+import { readWorkerConfig, type PaddleConfig, type WorkerConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { closeOnSignal } from '../runtime/shutdown.ts'
 import { startHeartbeatWorker, watchHeartbeat } from './heartbeat.ts'
+import { startChargeWorker, type Charging } from './charge-worker.ts'
+import { startMoneyInSweeps } from './money-in-sweep.ts'
+import { startPaddleEventWorker } from './paddle-event-worker.ts'
 import { createPostingBatch } from './posting-batch.ts'
 import { assertDurableRedis } from './redis-check.ts'
 import { startRelay } from './relay.ts'
+import type { StartedWorker, WorkerContext } from './start-worker.ts'
 import { startSweeps } from './sweep.ts'
 import { startUsageWorkers } from './usage-worker.ts'
 import { startWorkspaceWorker } from './workspace-worker.ts'
@@ -61,6 +68,8 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     stalledIntervalMs: config.stalledIntervalMs,
   }
   const queues = queuesOf(connection, config.queuePrefix, log)
+  const paddle = config.paddle === null ? null : connectPaddle(config.paddle, config.chargeTiming)
+  if (paddle === null) log.warn('PADDLE_API_KEY is not set: recharges are decided, but no card is charged')
 
   const batch = createPostingBatch({
     db: postingDb,
@@ -78,10 +87,12 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     }),
     startWorkspaceWorker(context, { db, batch, stopping: stopping.signal }),
     startHeartbeatWorker(context, db),
+    ...(paddle === null ? [] : startMoneyInWorkers(context, { db, log, ...paddle }, config.chargesPerMinute)),
   ]
   const repeating = [
     startRelay({ db, log, queueNamed: queues.named }),
     ...startSweeps({ db, log, batch, queueNamed: queues.named }),
+    ...startMoneyInSweeps({ db, log, queueNamed: queues.named }),
     watchHeartbeat(context, { db, onWedged: () => process.exit(1) }),
   ]
   log.info(
@@ -100,8 +111,18 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     await Promise.all(repeating.map((each) => each.stop()))
     await queues.close()
     connection.disconnect()
-    await Promise.all([db.destroy(), postingDb.destroy()])
+    await Promise.all([db.destroy(), postingDb.destroy(), paddle?.close()])
   }
+}
+
+function startMoneyInWorkers(context: WorkerContext, charging: Charging, perMinute: number): StartedWorker[] {
+  return [startChargeWorker(context, charging, { perMinute }), startPaddleEventWorker(context, charging)]
+}
+
+function connectPaddle({ productId, ...paddle }: PaddleConfig, timing: ChargeTiming) {
+  const { close } = installPaddleTransport()
+  const timeouts = { chargeMs: timing.chargeTimeoutMs }
+  return { gateway: createPaddleGateway({ ...paddle, productId, timeouts }), productId, timing, close }
 }
 
 function queuesOf(connection: Redis, prefix: string, log: Log) {

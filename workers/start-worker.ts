@@ -28,7 +28,13 @@ export function startWorker(
   {
     concurrency,
     handle,
-  }: { concurrency: number; handle: (job: Job, token: string | undefined) => Promise<unknown> },
+    limiter,
+  }: {
+    concurrency: number
+    handle: (job: Job, token: string | undefined) => Promise<unknown>
+    /** The most jobs within a time, over all workers of the queue. */
+    limiter?: { max: number; duration: number }
+  },
 ): StartedWorker {
   const worker = new Worker(queue, handle, {
     connection,
@@ -37,6 +43,7 @@ export function startWorker(
     lockDuration: lockDurationMs,
     stalledInterval: stalledIntervalMs,
     maxStalledCount: 10,
+    ...(limiter === undefined ? {} : { limiter }),
   })
   // Redis going away is one event for the operator, not one for every retry.
   let away = false

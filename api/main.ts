@@ -1,0 +1,46 @@
+/** The API process: reads the environment, wires everything by hand, and ends well. */
+import { connect } from '../db/connect.ts'
+import { assertMigrated } from '../db/migrate.ts'
+import { readApiConfig, type ApiConfig } from '../runtime/config.ts'
+import { createLog, type Log } from '../runtime/log.ts'
+import { closeOnSignal } from '../runtime/shutdown.ts'
+import { createServer } from './server.ts'
+
+async function main(): Promise<void> {
+  const config = readApiConfig(process.env)
+  const log = createLog(config.logLevel, 'api')
+  const started = startApi(config, log)
+  closeOnSignal(async () => (await started).close(), { log })
+  const { url } = await started
+  process.send?.({ ready: url })
+}
+
+async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; close: () => Promise<void> }> {
+  const db = connect(config.databaseUrl, {
+    profile: 'worker',
+    name: 'api',
+    poolSize: 8,
+    onConnectionLost: (error) =>
+      log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another'),
+  })
+  await assertMigrated(db)
+  const server = createServer({
+    db,
+    log,
+    webhooks: { secrets: config.webhookSecrets, toleranceMs: config.webhookToleranceMs },
+  })
+  const url = await server.listen({ host: config.host, port: config.port })
+  log.info({ url }, 'the API answers')
+  return {
+    url,
+    close: async () => {
+      await server.close()
+      await db.destroy()
+    },
+  }
+}
+
+main().catch((error: unknown) => {
+  createLog('info', 'api').fatal({ err: error }, 'the API cannot start')
+  process.exit(1)
+})
