@@ -96,6 +96,23 @@ export async function findCredit(
   return row ?? null
 }
 
+export type Credit = { paddleTransactionId: string; workspaceId: WorkspaceId; amountMicros: Micros }
+
+/** What was credited from `since` on, oldest first. */
+export async function listCredits(db: Db, { since }: { since: Date }): Promise<Credit[]> {
+  const rows = await db
+    .selectFrom('ledger_transaction')
+    .select(['idempotency_key', 'workspace_id as workspaceId', 'amount_micros as amountMicros'])
+    .where('kind', '=', 'top_up')
+    .where('posted_at', '>=', since)
+    .orderBy('posted_at')
+    .execute()
+  return rows.map(({ idempotency_key: key, ...credit }) => ({
+    paddleTransactionId: key.slice(topUpKey('').length),
+    ...credit,
+  }))
+}
+
 /** By what we wrote at Paddle, else by the subscription, else by a customer who has one workspace only. */
 async function findWorkspace(trx: Tx, transaction: PaddleTransaction): Promise<WorkspaceId | null> {
   const claimed = claimedWorkspace(transaction)

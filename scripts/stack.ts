@@ -2,9 +2,6 @@
  * What a script works on: the servers that DATABASE_URL and REDIS_URL name, else those of an `npm start` that runs in this
  * checkout, else embedded ones for as long as the script runs. And workers, when the script needs some and none are there.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdir, open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 
 import { Queue } from 'bullmq'
@@ -14,6 +11,7 @@ import { BillingError } from '../billing/billing-error.ts'
 import { migrateToLatest } from '../db/migrate.ts'
 import { defaultQueuePrefix } from '../jobs/queues.ts'
 import { findRunningServers, startEmbeddedServers } from './embedded/embedded-servers.ts'
+import { startServiceProcess, type ServiceProcess } from './service-process.ts'
 
 export type Stack = {
   databaseUrl: string
@@ -105,67 +103,46 @@ export async function withStack<Result>(
   }
 }
 
-export type WorkerProcess = { pid: () => number | undefined; stop: () => Promise<void> }
-
-/**
- * A worker process that is started again whenever it ends by itself. It ends with us: it watches its channel to us.
- *
- * Shape: resolves when the workers take jobs. Their log goes to `workers.log` in the data directory.
- */
+/** A worker process. `environment`: what it needs besides the stack's URLs, such as where Paddle is. */
 export async function startWorkerProcess(
   stack: Stack,
   log: (message: string) => void,
-): Promise<WorkerProcess> {
-  await mkdir(dataDirectory, { recursive: true })
-  const logPath = join(dataDirectory, 'workers.log')
-  // A file, not a pipe to us: the workers write there even when we are gone.
-  const logFile = await open(logPath, 'a')
-  let stopping = false
-  let child: ChildProcess
-
-  const start = async (): Promise<void> => {
-    child = spawn(process.execPath, [join(checkout, 'workers', 'main.ts')], {
-      // A group of its own: Ctrl-C reaches us alone, and we end things in their order.
-      detached: true,
-      env: {
-        ...process.env,
-        DATABASE_URL: stack.databaseUrl,
-        REDIS_URL: stack.redisUrl,
-        QUEUE_PREFIX: stack.queuePrefix,
-      },
-      stdio: ['ignore', logFile.fd, logFile.fd, 'ipc'],
-    })
-    const ended = once(child, 'exit')
-    const [message] = await Promise.race([once(child, 'message'), ended.then(([code]) => [null, code])])
-    if (message === null) {
-      // A process that was killed says nothing about the next one; one that gave up said why in its log.
-      if (child.signalCode !== null && !stopping) return await start()
-      throw new Error(`the workers ended with code ${child.exitCode} before they were ready; see ${logPath}`)
-    }
-    ended.then(([code, signal]) => onEnd(signal ?? code)).catch(() => undefined)
-  }
-  const onEnd = (cause: string | number): void => {
-    if (stopping) return
-    log(`the workers ended (${cause}); starting others`)
-    start().catch((error: unknown) => {
-      log(error instanceof Error ? error.message : String(error))
-      setTimeout(() => onEnd('failed to start'), 1_000)
-    })
-  }
-
-  await start()
-  return {
-    pid: () => child.pid,
-    stop: async () => {
-      stopping = true
-      if (child.exitCode === null && child.signalCode === null) {
-        const ended = once(child, 'exit')
-        child.kill('SIGTERM')
-        await ended
-      }
-      await logFile.close()
+  environment: Record<string, string> = {},
+): Promise<ServiceProcess> {
+  return await startServiceProcess({
+    name: 'workers',
+    main: join(checkout, 'workers', 'main.ts'),
+    environment: {
+      ...environment,
+      DATABASE_URL: stack.databaseUrl,
+      REDIS_URL: stack.redisUrl,
+      QUEUE_PREFIX: stack.queuePrefix,
     },
-  }
+    dataDirectory,
+    log,
+  })
+}
+
+/** The API, on a free port unless API_PORT names one. Shape: where it answers. */
+export async function startApiProcess(
+  stack: Stack,
+  log: (message: string) => void,
+  environment: Record<string, string>,
+): Promise<ServiceProcess & { url: string }> {
+  const api = await startServiceProcess({
+    name: 'api',
+    main: join(checkout, 'api', 'main.ts'),
+    environment: {
+      ...environment,
+      DATABASE_URL: stack.databaseUrl,
+      API_PORT: process.env['API_PORT'] ?? '0',
+    },
+    dataDirectory,
+    log,
+  })
+  const { said } = api
+  const url = typeof said === 'object' && said !== null && 'ready' in said ? String(said.ready) : ''
+  return { ...api, url }
 }
 
 /** Workers that take jobs from this stack's usage queue right now, in whatever process. */

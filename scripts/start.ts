@@ -6,15 +6,18 @@ import { verifyLedger } from '../db/verify.ts'
 import { runScript, wholeNumber } from './command-line.ts'
 import { runDemoCampaign } from './demo/run-campaign.ts'
 import { createScreen, type Screen } from './demo/screen.ts'
-import { startWorkerProcess, withStack, type Stack } from './stack.ts'
+import { startServices, type Services } from './services.ts'
+import { withStack, type Stack } from './stack.ts'
 
 await runScript({
   name: 'start',
   usage: `usage: npm start -- [--once] [--records <n>] [--rate <n>]
 
-Boots Postgres and Redis (data in .data/), the workers and a demo workspace with its $10, replays a campaign's call records
-through the queue, and shows the balance fall call by call. Then it keeps serving until Ctrl-C.
-DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; the database must then be migrated.
+Boots Postgres and Redis (data in .data/), a local Paddle simulator, the API, the workers and a demo workspace with its $10 and a
+saved card, replays a campaign's call records through the queue, and shows the balance fall call by call until it crosses the
+threshold and the card is charged. Then it keeps serving until Ctrl-C.
+DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; the database must then be migrated. PADDLE_API_KEY and
+its companions take the place of the simulator; no card is then saved by itself.
 
   --once         end with 0 after the campaign's summary
   --records <n>  call records in the campaign (default 120)
@@ -33,25 +36,29 @@ DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; th
     const screen = createScreen(process.stdout)
     screen.print(`${styleText('bold', 'voice-wallet')}: a prepaid wallet for voice platforms\n`)
     await withStack({ log: screen.print, alone: true }, async (stack, interrupted) => {
-      const workers = await startWorkerProcess(stack, screen.print)
+      const services = await startServices(stack, screen.print)
       const db = connect(stack.databaseUrl, { profile: 'operator', name: 'start', poolSize: 2 })
       try {
-        printPlaces(screen, stack)
-        await runDemoCampaign({ db, stack, screen, signal: interrupted }, campaign)
+        printPlaces(screen, stack, services)
+        const { paddle } = services
+        await runDemoCampaign({ db, stack, paddle, screen, signal: interrupted }, campaign)
         if (!interrupted.aborted) await printVerification(screen, stack)
         if (once !== true && !interrupted.aborted) await serve(screen, interrupted)
         screen.end()
       } finally {
-        await workers.stop()
+        await services.stop()
         await db.destroy()
       }
     })
   },
 })
 
-function printPlaces(screen: Screen, stack: Stack): void {
+function printPlaces(screen: Screen, stack: Stack, { paddle, apiUrl }: Services): void {
   screen.print(`  Postgres  ${new URL(stack.databaseUrl).host}`)
   screen.print(`  Redis     ${new URL(stack.redisUrl).host}`)
+  const { simulatorUrl } = paddle
+  screen.print(`  Paddle    ${simulatorUrl === null ? 'the real one' : `a simulator, ${simulatorUrl}`}`)
+  screen.print(`  API       ${apiUrl}, its log is .data/api.log`)
   screen.print(`  workers   their log is .data/workers.log`)
   screen.print(`  on        ${stack.description}\n`)
 }
@@ -76,7 +83,10 @@ async function serve(screen: Screen, interrupted: AbortSignal): Promise<void> {
   npm run -s replay -- calls.jsonl                            send them through the queue; twice posts nothing more
   npm run -s ledger                                           read the books
   npm run -s verify                                           recompute every balance and hash
-  npm run -s set-aside                                        what could not be posted, and why`)
+  npm run -s set-aside                                        what could not be posted, and why
+  npm run -s top-ups                                          every attempt to bring money in, step by step
+  npm run -s auto-recharge -- ws_demo                         when the card is charged, and why it was not
+  npm run -s reconcile                                        compare every credit with Paddle's captures`)
   await new Promise<void>((resolve) => {
     // The servers and workers do not keep this process alive by themselves.
     const alive = setInterval(() => undefined, 60_000)

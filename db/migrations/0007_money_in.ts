@@ -122,6 +122,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     create index top_up_by_paddle_transaction on top_up (paddle_transaction_id)
     where paddle_transaction_id is not null`.execute(db)
 
+  // Reconcile compares the credits of some days with Paddle's.
+  await sql`
+    create index ledger_transaction_top_ups on ledger_transaction (posted_at) where kind = 'top_up'`.execute(
+    db,
+  )
+
   // Every step that an attempt took, for the page that has to explain it and the person who has to believe it.
   await sql`
     create table top_up_step (

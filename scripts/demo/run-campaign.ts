@@ -6,17 +6,21 @@ import { findBalance } from '../../db/wallet.ts'
 import { createProducer, type Producer } from '../../jobs/producer.ts'
 import { pause } from '../../runtime/repeat.ts'
 import type { Stack } from '../stack.ts'
+import type { PaddlePlace } from '../paddle-place.ts'
 import { campaignRecords, type CallRecord } from './campaign-records.ts'
+import { saveDemoCard } from './save-demo-card.ts'
 import { liveLine, movementHeader, movementLine, type Screen } from './screen.ts'
 import { countUsage, listMovementsAfter, type UsageCounts, type WalletMovement } from './watch-wallet.ts'
 
 export type Campaign = { records: number; callsPerSecond: number }
 
+export type DemoContext = { db: Db; stack: Stack; paddle: PaddlePlace; screen: Screen; signal: AbortSignal }
+
 const frameMs = 100
 
 /** Shape: resolves when every record is decided, or when `signal` is aborted. */
 export async function runDemoCampaign(
-  { db, stack, screen, signal }: { db: Db; stack: Stack; screen: Screen; signal: AbortSignal },
+  { db, stack, paddle, screen, signal }: DemoContext,
   campaign: Campaign,
 ): Promise<void> {
   const workspaceId = await unusedWorkspaceId(db)
@@ -26,6 +30,7 @@ export async function runDemoCampaign(
     const grant = await untilOpen(db, workspaceId, signal)
     if (grant === undefined) return
     screen.print(`Workspace ${workspaceId} is open with a signup grant of ${displayUsd(grant.amountMicros)}.`)
+    await saveDemoCard({ db, paddle, screen, signal }, workspaceId)
     screen.print(
       `A campaign reports ${campaign.records} call records through the queue:\n\n${movementHeader}`,
     )

@@ -20,6 +20,13 @@ const workspaceTables = [
   'usage_event',
   'workspace_rate',
   'staged_job',
+  'paddle_customer',
+  'saved_card',
+  'auto_recharge',
+  'top_up',
+  'top_up_step',
+  'paddle_adjustment',
+  'audit_log',
 ]
 
 describe('every table that belongs to a workspace', () => {

@@ -1,0 +1,62 @@
+/** The demo's customer: saves a test card in the simulator's checkout, as a person would, and switches auto-recharge on. */
+import type { WorkspaceId } from '../../billing/ids.ts'
+import { displayUsd, parseUsd } from '../../billing/money.ts'
+import { openCardSetup } from '../../api/checkout.ts'
+import { saveAutoRecharge } from '../../db/auto-recharge.ts'
+import { readClock } from '../../db/clock.ts'
+import { findUsableCard, type SavedCard } from '../../db/saved-card.ts'
+import type { Db } from '../../db/schema.ts'
+import { withLockedWallet } from '../../db/wallet.ts'
+import { controlSimulator } from '../../paddle/simulator/control.ts'
+import { pause } from '../../runtime/repeat.ts'
+import { withGateway, type PaddlePlace } from '../paddle-place.ts'
+import type { Screen } from './screen.ts'
+
+const settings = {
+  enabled: true,
+  thresholdMicros: parseUsd('5'),
+  topUpMicros: parseUsd('20'),
+  dailyLimit: 10,
+  monthlyCapMicros: null,
+} as const
+
+/** Shape: does nothing where Paddle is the real one, whose cards are not ours to save. */
+export async function saveDemoCard(
+  { db, paddle, screen, signal }: { db: Db; paddle: PaddlePlace; screen: Screen; signal: AbortSignal },
+  workspaceId: WorkspaceId,
+): Promise<void> {
+  const { simulatorUrl } = paddle
+  if (simulatorUrl === null) return
+  const payer = { workspaceId, email: `${workspaceId}@example.com`, actor: 'demo' }
+  const setup = await withGateway(paddle, (gateway) => openCardSetup({ db, gateway }, payer))
+  if (setup.outcome !== 'created') {
+    screen.print(
+      `The demo's card could not be saved: ${setup.outcome}. The campaign runs without auto-recharge.`,
+    )
+    return
+  }
+  await controlSimulator(simulatorUrl).payCheckout({
+    transactionId: setup.paddleTransactionId,
+    saveCard: true,
+  })
+  const saved = await untilSaved(db, workspaceId, signal)
+  if (saved === null) return
+  await withLockedWallet(db, workspaceId, async (trx, wallet) =>
+    saveAutoRecharge(trx, wallet, settings, { actor: 'demo', now: await readClock(trx) }),
+  )
+  const { card } = saved
+  screen.print(
+    `Its card${card === null ? '' : `, ${card.brand} ending in ${card.last4},`} is saved at Paddle's simulator. Auto-recharge: below ` +
+      `${displayUsd(settings.thresholdMicros)} it brings ${displayUsd(settings.topUpMicros)}.`,
+  )
+}
+
+/** The webhook brings it. */
+async function untilSaved(db: Db, workspaceId: WorkspaceId, signal: AbortSignal): Promise<SavedCard | null> {
+  while (!signal.aborted) {
+    const saved = await findUsableCard(db, workspaceId)
+    if (saved !== null && saved.card !== null) return saved
+    await pause(50, signal)
+  }
+  return null
+}
