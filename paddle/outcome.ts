@@ -63,12 +63,11 @@ function refusedWith(error: unknown, { status }: ExchangeFacts): string | null {
   return codeText(error.code)
 }
 
-function describe(error: unknown, { status, refusal }: ExchangeFacts): string {
+function describe(error: unknown, { status }: ExchangeFacts): string {
   const what = [
     error instanceof ApiError ? codeText(error.code) : null,
     error instanceof Error && !(error instanceof ApiError) ? error.name : null,
     causeCodeOf(error),
-    refusal,
     status === null ? 'no answer' : `HTTP ${status}`,
   ]
   return what.filter((word) => word !== null).join(' ')
