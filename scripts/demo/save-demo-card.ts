@@ -35,10 +35,7 @@ export async function saveDemoCard(
     )
     return
   }
-  await controlSimulator(simulatorUrl).payCheckout({
-    transactionId: setup.paddleTransactionId,
-    saveCard: true,
-  })
+  await controlSimulator(simulatorUrl).payCheckout(setup.paddleTransactionId, { saveCard: true })
   const saved = await untilSaved(db, workspaceId, signal)
   if (saved === null) return
   await withLockedWallet(db, workspaceId, async (trx, wallet) =>
