@@ -10,7 +10,7 @@ import { classify, type PaddleRefusal } from './outcome.ts'
 import { paddleTargetOf, type PaddleEnvironment } from './target.ts'
 import { assertTransport, exchange } from './transport.ts'
 
-export type PaddleTimeouts = {
+type PaddleTimeouts = {
   /** The longest wait for the answer to a charge, which waits for the card's bank. Default 90 s. */
   readonly chargeMs?: number
   /** The longest wait for any other answer, and between parts of any answer. Default 15 s. */
@@ -50,7 +50,7 @@ export type PaddleClient = <Answer>(
 ) => Promise<Answered<Answer> | PaddleRefusal>
 
 /** That a call is a charge, and the `performance.now()` from which on it must not be sent any more. */
-export type ChargeFence = { readonly sendBefore: number }
+type ChargeFence = { readonly sendBefore: number }
 
 /**
  * Throws: BillingError of `paddleTargetOf`, or `paddle_transport_missing` when `installPaddleTransport` was not called.

@@ -37,7 +37,7 @@ export type ExchangeFacts = {
   readonly retryAfterMs: number | null
 }
 
-export type ExchangeRefusal = 'send_deadline_passed' | 'foreign_origin_refused' | 'second_request_refused'
+type ExchangeRefusal = 'send_deadline_passed' | 'foreign_origin_refused' | 'second_request_refused'
 
 /** How an exchange ended: with an answer or with whatever was thrown, and in both cases with the facts. */
 export type ExchangeEnd<Answer> =

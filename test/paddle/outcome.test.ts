@@ -124,6 +124,11 @@ const rows: [what: string, script: Script, PaddleRefusal][] = [
   ['201 with half of its JSON', text(201, '{"data":{"id":"sub_'), unknown('SyntaxError HTTP 201')],
   ['201 without items', json(201, { data: { id: ids.subscription } }), unknown('TypeError HTTP 201')],
   ['201 with null', text(201, 'null'), unknown('TypeError HTTP 201')],
+  [
+    'an early hint and then nothing',
+    (response) => response.writeEarlyHints({ link: '</a>; rel=preload' }, () => response.socket?.destroy()),
+    unknown('TypeError UND_ERR_SOCKET no answer'),
+  ],
   ['a reset', (response) => response.socket?.resetAndDestroy(), unknown('TypeError ECONNRESET no answer')],
   [
     'an end without an answer',

@@ -12,7 +12,7 @@ import { installPaddleTransport } from '../../paddle/transport.ts'
 /** How a server answers one request. */
 export type Script = (response: ServerResponse, request: IncomingMessage) => void
 
-export type Received = { method: string; path: string; authorization: string; body: unknown }
+type Received = { method: string; path: string; authorization: string; body: unknown }
 
 export type ScriptedPaddle = {
   url: string
