@@ -1,0 +1,147 @@
+/**
+ * One cell of the fault matrix: a wallet whose one recharge meets one fault. Afterwards Paddle's own journal of captures, and
+ * nothing of ours, says what the truth is.
+ */
+import { workspaceId as workspaceIdSchema, type WorkspaceId } from '../../billing/ids.ts'
+import { parseUsd } from '../../billing/money.ts'
+import { saveAutoRecharge } from '../../db/auto-recharge.ts'
+import { readClock } from '../../db/clock.ts'
+import { bindPaddleCustomer } from '../../db/paddle-customer.ts'
+import { applyPaddleSubscription } from '../../db/paddle-subscription.ts'
+import { listTopUps } from '../../db/top-up.ts'
+import { findBalance, withLockedWallet } from '../../db/wallet.ts'
+import { openWorkspace } from '../../db/workspace.ts'
+import type { PaddleGateway } from '../../paddle/gateway.ts'
+import type { Journal } from '../../paddle/simulator/control.ts'
+import { pause } from '../../runtime/repeat.ts'
+import type { DrillStack } from './drill-stack.ts'
+
+export const faultKinds = [
+  'hang',
+  'reset',
+  'http_500',
+  'html_502',
+  'empty_504',
+  'truncated_json',
+  'kill -9',
+] as const
+export type FaultKind = (typeof faultKinds)[number]
+
+export type Cell = { kind: FaultKind; when: 'before' | 'after'; visible: 'at once' | 'after a lag' }
+
+export type Prepared = { cell: Cell; workspaceId: WorkspaceId; subscriptionId: string }
+
+export type CellResult = {
+  cell: Cell
+  captures: number
+  capturedCents: bigint
+  creditedCents: bigint
+  submissions: number
+  state: string
+  /** From the decision to the credit, in the protocol's time; null when it was never credited. */
+  tookMs: number | null
+  violations: string[]
+}
+
+/** How long after the charge a lagging list shows it: five of the protocol's minutes. */
+const lagShare = 1 / 3
+const topUpCents = 10_000n
+const grantCents = 1_000n
+
+/** A workspace below its threshold from the start, with a saved card and a fault that waits for its first charge. */
+export async function prepareCell(
+  { db, control, timing }: DrillStack,
+  gateway: Pick<PaddleGateway, 'getSubscription'>,
+  cell: Cell,
+  name: string,
+): Promise<Prepared> {
+  const workspaceId = workspaceIdSchema.parse(`ws_${name}`)
+  await db.transaction().execute((trx) => openWorkspace(trx, { workspaceId }))
+  const email = `${name}@example.com`
+  const { customerId, subscriptionId } = await control.saveCard({ workspaceId, email })
+  const found = await gateway.getSubscription(subscriptionId)
+  if (found.outcome !== 'found') throw new Error(`the simulator has no ${subscriptionId}`)
+  await withLockedWallet(db, workspaceId, (trx, wallet) =>
+    bindPaddleCustomer(trx, wallet, { customerId, email }, 'drill'),
+  )
+  await db
+    .transaction()
+    .execute(async (trx) => applyPaddleSubscription(trx, found.subscription, await readClock(trx)))
+  await control.fault({
+    on: `POST /subscriptions/${subscriptionId}/charge`,
+    // A worker is killed while it waits for an answer that does not come.
+    kind: cell.kind === 'kill -9' ? 'hang' : cell.kind,
+    when: cell.when,
+    ...(cell.visible === 'at once' ? {} : { visibleAfterMs: timing.quietPeriodMs * lagShare }),
+  })
+  return { cell, workspaceId, subscriptionId }
+}
+
+/** Enabling auto-recharge below the threshold charges at once. */
+export async function startRecharge({ db }: DrillStack, { workspaceId }: Prepared): Promise<void> {
+  const settings = {
+    enabled: true,
+    thresholdMicros: parseUsd('20'),
+    topUpMicros: parseUsd('100'),
+    dailyLimit: 10,
+    monthlyCapMicros: null,
+  }
+  await withLockedWallet(db, workspaceId, async (trx, wallet) =>
+    saveAutoRecharge(trx, wallet, settings, { actor: 'drill', now: await readClock(trx) }),
+  )
+}
+
+/** Waits until the cell's top-up has ended, or until the protocol's own deadline for it is well over. */
+export async function watchCell(
+  stack: DrillStack,
+  { workspaceId }: Prepared,
+  signal: AbortSignal,
+): Promise<void> {
+  const { db, timing } = stack
+  const deadline = performance.now() + timing.quietPeriodMs * 3 + 10_000
+  while (performance.now() < deadline && !signal.aborted) {
+    const [topUp] = await listTopUps(db, { workspaceId, limit: 1 })
+    if (topUp !== undefined && ['succeeded', 'failed', 'declined', 'canceled'].includes(topUp.state)) return
+    await pause(100, signal)
+  }
+}
+
+/** Shape: every promise that the cell broke; none is what is wanted. */
+export async function judgeCell(
+  { db, speed, timing }: DrillStack,
+  { cell, workspaceId, subscriptionId }: Prepared,
+  journal: Journal,
+): Promise<CellResult> {
+  const captures = journal.captures.filter(
+    (capture) => capture.subscriptionId === subscriptionId && capture.net !== '0',
+  )
+  const capturedCents = captures.reduce((sum, capture) => sum + BigInt(capture.net), 0n)
+  const creditedCents = ((await findBalance(db, workspaceId)) ?? 0n) / 10_000n - grantCents
+  const topUps = await listTopUps(db, { workspaceId, limit: 10 })
+  const [topUp] = topUps
+  const tookMs =
+    topUp?.state === 'succeeded' ? (topUp.changedAt.getTime() - topUp.createdAt.getTime()) * speed : null
+  const deadlineMs = (cell.when === 'before' ? timing.quietPeriodMs * 2 : timing.quietPeriodMs) * speed
+  const violations = [
+    ...(captures.length > 1 ? [`captured ${captures.length} times`] : []),
+    ...(captures.length === 0 ? ['never captured'] : []),
+    ...(capturedCents === creditedCents ? [] : [`captured ${capturedCents}, credited ${creditedCents}`]),
+    ...(creditedCents === topUpCents ? [] : ['not credited with what was asked for']),
+    // A fault that did not bite proves nothing.
+    ...(topUp?.submissions === (cell.when === 'before' ? 2 : 1)
+      ? []
+      : [`sent ${topUp?.submissions ?? 0} times`]),
+    ...(topUps.length === 1 ? [] : [`${topUps.length} top-ups for one decision`]),
+    ...(tookMs !== null && tookMs > deadlineMs ? ['later than the protocol allows'] : []),
+  ]
+  return {
+    cell,
+    captures: captures.length,
+    capturedCents,
+    creditedCents,
+    submissions: topUp?.submissions ?? 0,
+    state: topUp?.state ?? 'none',
+    tookMs,
+    violations,
+  }
+}
