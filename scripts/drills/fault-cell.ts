@@ -3,18 +3,13 @@
  * nothing of ours, says what the truth is.
  */
 import { workspaceId as workspaceIdSchema, type WorkspaceId } from '../../billing/ids.ts'
-import { parseUsd } from '../../billing/money.ts'
-import { saveAutoRecharge } from '../../db/auto-recharge.ts'
-import { readClock } from '../../db/clock.ts'
-import { bindPaddleCustomer } from '../../db/paddle-customer.ts'
-import { applyPaddleSubscription } from '../../db/paddle-subscription.ts'
 import { listTopUps } from '../../db/top-up.ts'
-import { findBalance, withLockedWallet } from '../../db/wallet.ts'
-import { openWorkspace } from '../../db/workspace.ts'
+import { findBalance } from '../../db/wallet.ts'
 import type { PaddleGateway } from '../../paddle/gateway.ts'
 import type { Journal } from '../../paddle/simulator/control.ts'
 import { pause } from '../../runtime/repeat.ts'
 import type { DrillStack } from './drill-stack.ts'
+import { openWalletWithCard, switchOn } from './recharging-wallet.ts'
 
 export const faultKinds = [
   'hang',
@@ -43,8 +38,8 @@ export type CellResult = {
   violations: string[]
 }
 
-/** How long after the charge a lagging list shows it: five of the protocol's minutes. */
-const lagShare = 1 / 3
+/** How long after the charge a lagging list shows it: ten and a half of its fifteen minutes. */
+const lagShare = 0.7
 const topUpCents = 10_000n
 const grantCents = 1_000n
 
@@ -56,17 +51,7 @@ export async function prepareCell(
   name: string,
 ): Promise<Prepared> {
   const workspaceId = workspaceIdSchema.parse(`ws_${name}`)
-  await db.transaction().execute((trx) => openWorkspace(trx, { workspaceId }))
-  const email = `${name}@example.com`
-  const { customerId, subscriptionId } = await control.saveCard({ workspaceId, email })
-  const found = await gateway.getSubscription(subscriptionId)
-  if (found.outcome !== 'found') throw new Error(`the simulator has no ${subscriptionId}`)
-  await withLockedWallet(db, workspaceId, (trx, wallet) =>
-    bindPaddleCustomer(trx, wallet, { customerId, email }, 'drill'),
-  )
-  await db
-    .transaction()
-    .execute(async (trx) => applyPaddleSubscription(trx, found.subscription, await readClock(trx)))
+  const { subscriptionId } = await openWalletWithCard(db, { control, gateway }, workspaceId)
   await control.fault({
     on: `POST /subscriptions/${subscriptionId}/charge`,
     // A worker is killed while it waits for an answer that does not come.
@@ -79,16 +64,7 @@ export async function prepareCell(
 
 /** Enabling auto-recharge below the threshold charges at once. */
 export async function startRecharge({ db }: DrillStack, { workspaceId }: Prepared): Promise<void> {
-  const settings = {
-    enabled: true,
-    thresholdMicros: parseUsd('20'),
-    topUpMicros: parseUsd('100'),
-    dailyLimit: 10,
-    monthlyCapMicros: null,
-  }
-  await withLockedWallet(db, workspaceId, async (trx, wallet) =>
-    saveAutoRecharge(trx, wallet, settings, { actor: 'drill', now: await readClock(trx) }),
-  )
+  await switchOn(db, workspaceId, { threshold: '20', topUp: '100' })
 }
 
 /** Waits until the cell's top-up has ended, or until the protocol's own deadline for it is well over. */

@@ -8,14 +8,24 @@ export type TcpProxy = {
   dropAnswerTo: (statement: string) => Promise<void>
   /** Drops the next connection that runs this statement, before Postgres hears of it. */
   dropRequest: (statement: string) => Promise<void>
+  /**
+   * Holds back what Postgres answers to the next `commit` of the first transaction that has the text as a parameter: it is
+   * committed, and whoever sent it waits.
+   *
+   * Shape: resolves when the answer is held; call what it gives to let it go.
+   */
+  holdCommitOf: (parameter: string) => Promise<() => void>
   close: () => Promise<void>
 }
+
+type Hold = { parameter: Buffer; done: (letGo: () => void) => void }
 
 type Cut = { message: Buffer; when: 'unheard' | 'answered'; done: () => void }
 
 export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let cut: Cut | null = null
+  let hold: Hold | null = null
 
   const server = createServer((client) => {
     const upstream = connect(target.port, target.host)
@@ -24,7 +34,18 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       upstream.destroy()
     }
     let answerCut: Cut | null = null
+    let holding: Hold | null = null
+    let heldBack: Buffer[] | null = null
+    const letGo = (): void => {
+      for (const bytes of heldBack ?? []) client.write(bytes)
+      heldBack = null
+    }
     client.on('data', (bytes) => {
+      if (hold !== null && bytes.includes(hold.parameter)) {
+        holding = hold
+        hold = null
+      }
+      if (holding !== null && bytes.includes(queryMessage('commit'))) heldBack = []
       if (cut !== null && bytes.includes(cut.message)) {
         const { when, done } = cut
         if (when === 'answered') answerCut = cut
@@ -38,7 +59,11 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       upstream.write(bytes)
     })
     upstream.on('data', (bytes) => {
-      if (answerCut === null) client.write(bytes)
+      if (heldBack !== null) {
+        heldBack.push(bytes)
+        holding?.done(letGo)
+        holding = null
+      } else if (answerCut === null) client.write(bytes)
       else {
         drop()
         answerCut.done()
@@ -71,6 +96,10 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     },
     dropAnswerTo: (text) => cutAt(text, 'answered'),
     dropRequest: (text) => cutAt(text, 'unheard'),
+    holdCommitOf: (parameter) =>
+      new Promise((resolve) => {
+        hold = { parameter: parameterBytes(parameter), done: resolve }
+      }),
     close: async () => {
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => {
@@ -86,4 +115,11 @@ function queryMessage(statement: string): Buffer {
   const length = Buffer.alloc(4)
   length.writeUInt32BE(text.length + length.length)
   return Buffer.concat([Buffer.from('Q'), length, text])
+}
+
+/** A text parameter as it travels: the length, the text. */
+function parameterBytes(text: string): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(Buffer.byteLength(text))
+  return Buffer.concat([length, Buffer.from(text)])
 }
