@@ -20,7 +20,8 @@ export class ApiRefusal extends Error {
       retryAfterSeconds?: number | null
     } = {},
   ) {
-    super(`${code}: ${detail}`)
+    const fields = (more.errors ?? []).map(({ field, message }) => `${field}: ${message}`)
+    super([`${code}: ${detail}`, ...fields].join(' '))
     this.name = 'ApiRefusal'
     this.status = status
     this.code = code

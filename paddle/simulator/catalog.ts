@@ -2,7 +2,7 @@
 import { invalidField, notFound } from './api-refusal.ts'
 import type { Price, Product } from './entities.ts'
 import { emit } from './event-feed.ts'
-import type { NonCatalogPrice, OrderedItem, productFields, priceFields } from './request-shapes.ts'
+import type { NonCatalogPrice, OrderedItem, productFields, priceFields } from './price-shapes.ts'
 import type { Simulation } from './simulation.ts'
 import { getProduct, type Order } from './transaction-store.ts'
 import type { z } from 'zod'

@@ -31,6 +31,14 @@ const declineCode = z.enum([
   'unknown',
 ])
 
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text).source !== ''
+  } catch {
+    return false
+  }
+}
+
 const cardBehaviour = z.union([
   z.literal('ok'),
   z.strictObject({ decline: declineCode, times: count.optional() }),
@@ -38,7 +46,7 @@ const cardBehaviour = z.union([
 
 const fault = z.strictObject({
   /** `charge`, `list_transactions`, `any`, or a pattern that "METHOD /path" must match. */
-  on: z.string(),
+  on: z.string().refine(isPattern, 'expected charge, list_transactions, any or a pattern'),
   kind: z.enum([
     /** Never answers; the client has to give up. */
     'hang',
@@ -79,16 +87,16 @@ const webhookPolicy = z.strictObject({
   duplicate: count.optional(),
   delayMs: milliseconds.optional(),
   /**
-   * In which order what one request caused is sent, and what is released. When it is told, each waits for the answer to the
-   * one before; else up to eight are under way at a time.
+   * In which order what one request caused is sent, and what is released. Each then waits for the answer
+   * to the one before; with `any`, as long as nothing is told, up to eight are under way at a time.
    */
-  order: z.enum(['sent', 'reversed', 'shuffled']).optional(),
+  order: z.enum(['any', 'sent', 'reversed', 'shuffled']).optional(),
   /** Of `shuffled`. */
   seed: z.int().optional(),
   /** A request is answered only after its webhooks were. */
   beforeResponse: z.boolean().optional(),
   badSignature: z.boolean().optional(),
-  twoSignatures: z.enum(['good_first', 'good_last']).optional(),
+  twoSignatures: z.enum(['off', 'good_first', 'good_last']).optional(),
   /** Signed so long ago. */
   staleSeconds: count.optional(),
   /** Each event is followed by one of a kind that nobody knows. */

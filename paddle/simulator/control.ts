@@ -31,7 +31,7 @@ export type RecordedEvent = {
   rawBody: string
 }
 
-export type DeliveryReport = {
+type DeliveryReport = {
   notificationId: string
   eventId: string
   eventType: string
@@ -62,7 +62,7 @@ export type Journal = {
 }
 
 /** What each command answers. A command that is not here answers nothing. */
-export type CommandAnswers = {
+type CommandAnswers = {
   now: { now: string; offsetMs: number }
   saveCard: SavedCard
   payCheckout: CheckoutOutcome

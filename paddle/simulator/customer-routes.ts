@@ -20,13 +20,13 @@ import {
 import type { Address, Customer, PaymentMethod } from './entities.ts'
 import { emit } from './event-feed.ts'
 import type { ListRules } from './lists.ts'
+import { parseBody } from './parse-body.ts'
 import {
   addressChanges,
   customerChanges,
   newAddress,
   newCustomer,
   newPortalSession,
-  parseBody,
 } from './request-shapes.ts'
 import { answerList, param, type Answer, type ApiRequest, type Routes } from './routing.ts'
 import type { Simulation } from './simulation.ts'

@@ -71,7 +71,7 @@ export type Transaction = Required<
   >
 > & { items: TransactionItem[]; details: TransactionDetails }
 
-export type SubscriptionItem = Required<ISubscriptionItemResponse> & { price: Price; product: Product }
+type SubscriptionItem = Required<ISubscriptionItemResponse> & { price: Price; product: Product }
 
 export type Subscription = Required<
   Omit<ISubscriptionResponse, 'items' | 'next_transaction' | 'recurring_transaction_details'>

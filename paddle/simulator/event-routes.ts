@@ -40,7 +40,7 @@ export const eventRoutes: Routes = {
   'POST /notifications/{id}/replay': replayNotification,
 }
 
-export function eventTypeOf(name: string): {
+function eventTypeOf(name: string): {
   name: string
   description: string
   group: string

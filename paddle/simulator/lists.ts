@@ -48,7 +48,7 @@ export function listEntities<Entity>(
     entities,
     pagination: {
       per_page: perPage,
-      next: `${address}?${next}`,
+      next: `${address}?${next.toString()}`,
       has_more: rest.length > entities.length,
       estimated_total: matching.length,
     },

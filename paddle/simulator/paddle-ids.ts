@@ -1,7 +1,7 @@
 /** Ids as Paddle makes them: a prefix and 26 lowercase characters that sort by the time they were made. */
 import { randomBytes } from 'node:crypto'
 
-export type IdPrefix =
+type IdPrefix =
   | 'add'
   | 'adj'
   | 'adjitm'

@@ -22,7 +22,7 @@ export type Answer = {
   pagination?: object
 }
 
-export type Handler = (simulation: Simulation, request: ApiRequest) => Answer | Promise<Answer>
+type Handler = (simulation: Simulation, request: ApiRequest) => Answer | Promise<Answer>
 
 /** By "METHOD /path/{id}". */
 export type Routes = Record<string, Handler>

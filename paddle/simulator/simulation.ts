@@ -23,7 +23,7 @@ export type Simulation = {
   traffic: Traffic
 }
 
-export type Traffic = {
+type Traffic = {
   /** How often each route was asked, by "METHOD /route/{id}". */
   readonly requests: Map<string, number>
   rateLimited: number
@@ -33,7 +33,7 @@ export type Traffic = {
   readonly charging: Map<string, number>
 }
 
-export const defaultSwitches: Switches = {
+const defaultSwitches: Switches = {
   declinedTransaction: 'canceled',
   parallelCharges: 'both',
   customDataPropagation: true,
@@ -43,7 +43,7 @@ export const defaultSwitches: Switches = {
 }
 
 /** Paddle's own. */
-export const defaultLimits: Limits = { requestsPerMinute: 240, chargesPerHour: 20, chargesPerDay: 100 }
+const defaultLimits: Limits = { requestsPerMinute: 240, chargesPerHour: 20, chargesPerDay: 100 }
 
 export function createSimulation({
   apiKey,

@@ -9,9 +9,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 
 import { answerApi } from './api-server.ts'
 import { ApiRefusal, refusalBody } from './api-refusal.ts'
-import { answerCheckout, type PageAnswer } from './checkout-page.ts'
+import { answerCheckout } from './checkout-page.ts'
 import { obeyCommand } from './control-server.ts'
 import type { WireAnswer } from './faults.ts'
+import { answerManage } from './manage-page.ts'
+import type { PageAnswer, PageRequest } from './page-html.ts'
 import { createSimulation, type Simulation } from './simulation.ts'
 import {
   defaultNotificationSettingId,
@@ -131,16 +133,19 @@ async function serve(
       )
       return
     }
-    const page = answerCheckout(simulation, { method: request.method ?? 'GET', url, body })
+    const asked: PageRequest = { method: request.method ?? 'GET', url, body }
+    const page = answerCheckout(simulation, asked) ?? answerManage(simulation, asked)
     if (page !== null) {
       sendPage(response, page)
       return
     }
     if (url.pathname.startsWith('/_sim/')) {
       const parsed = parseJson(body)
+      const { origin = simulation.url } = request.headers
+      // A page of the wide web that happens to be open on this machine is not who pulls the strings.
       const answer =
-        parsed === null
-          ? { status: 400, body: { error: 'the body is not JSON' } }
+        parsed === null || origin !== simulation.url
+          ? { status: 400, body: { error: 'expected a JSON body from a program of this machine' } }
           : obeyCommand(simulation, url.pathname.slice('/_sim/'.length), parsed.json)
       send(response, answer.status, { 'content-type': 'application/json' }, answer.body)
       return

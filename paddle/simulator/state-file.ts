@@ -1,6 +1,7 @@
 /** What a simulator knows, on disk: written whole and renamed into place, so that a killed one leaves no half of it. */
 import { readFileSync, renameSync } from 'node:fs'
 import { rename, writeFile } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
 
 import { restoreWorld, snapshotOf, type Snapshot, type World } from './world.ts'
 
@@ -13,11 +14,16 @@ export type StateFile = {
 }
 
 export function openStateFile(path: string, log: (message: string) => void): StateFile {
+  const closing = new AbortController()
   let dirty: World | null = null
   let writing: Promise<void> | null = null
 
+  const pause = async (durationMs: number): Promise<void> => {
+    await setTimeout(durationMs, undefined, { signal: closing.signal }).catch(() => undefined)
+  }
   const writeUntilClean = async (): Promise<void> => {
     while (dirty !== null) {
+      const startedAt = performance.now()
       const text = JSON.stringify(snapshotOf(dirty))
       dirty = null
       try {
@@ -26,6 +32,8 @@ export function openStateFile(path: string, log: (message: string) => void): Sta
       } catch (error) {
         log(`the state was not written to ${path}: ${String(error)}`)
       }
+      // However much there is to write, most of the time is left for answering.
+      await pause(4 * (performance.now() - startedAt))
     }
     writing = null
   }
@@ -53,6 +61,7 @@ export function openStateFile(path: string, log: (message: string) => void): Sta
       })
     },
     close: async () => {
+      closing.abort()
       await writing
     },
   }

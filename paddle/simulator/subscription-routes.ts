@@ -5,10 +5,10 @@ import { getAddress, getCustomer } from './customer-store.ts'
 import type { Subscription, Transaction } from './entities.ts'
 import { emit } from './event-feed.ts'
 import type { ListRules } from './lists.ts'
+import { parseBody } from './parse-body.ts'
 import {
   cancelSubscription as cancelShape,
   charge,
-  parseBody,
   pauseSubscription as pauseShape,
   resumeSubscription as resumeShape,
   subscriptionChanges,

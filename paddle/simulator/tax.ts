@@ -128,7 +128,7 @@ export function netOf(total: bigint, taxRate: bigint): bigint {
 }
 
 /** A tax rate as Paddle writes it: "0.08875". Shape: and back. */
-export function rateText(taxRate: bigint): string {
+function rateText(taxRate: bigint): string {
   const digits = String(taxRate).padStart(6, '0')
   return `${digits.slice(0, -5)}.${digits.slice(-5)}`.replace(/\.?0+$/, '')
 }

@@ -5,7 +5,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 
 import type { WebhookPolicy } from './control-commands.ts'
 
-export type PostOutcome = { status: number | null; body: string; error: string | null }
+type PostOutcome = { status: number | null; body: string; error: string | null }
 
 export type WebhookPost = {
   post: (message: { url: string; body: string; signature: string; timeoutMs: number }) => Promise<PostOutcome>

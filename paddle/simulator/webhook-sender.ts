@@ -5,6 +5,7 @@
 import type { WebhookPolicy } from './control-commands.ts'
 import type { Clock } from './clock.ts'
 import type { NotificationSetting, SimulatedEvent } from './entities.ts'
+import { inOrder } from './delivery-order.ts'
 import type { IdMaker } from './paddle-ids.ts'
 import { createWebhookPost, signWebhook } from './webhook-post.ts'
 
@@ -94,7 +95,7 @@ export function createWebhookSender({
     pump()
   }
   const pump = (): void => {
-    const most = policy.order === undefined ? concurrency : 1
+    const most = (policy.order ?? 'any') === 'any' ? concurrency : 1
     while (underWay < most) {
       const next = queue.shift()
       if (next === undefined) break
@@ -259,28 +260,4 @@ function wants(setting: NotificationSetting, event: SimulatedEvent): boolean {
   if (!setting.active || setting.type !== 'url') return false
   const names = setting.subscribed_events
   return names.length === 0 || names.some(({ name }) => name === event.eventType)
-}
-
-function inOrder(batch: readonly Notification[], policy: WebhookPolicy, turn: number): Notification[] {
-  if (policy.order === 'reversed') return batch.toReversed()
-  if (policy.order !== 'shuffled') return [...batch]
-  const random = randomFrom((policy.seed ?? 1) + turn)
-  const shuffled = [...batch]
-  for (let at = shuffled.length - 1; at > 0; at -= 1) {
-    const other = Math.floor(random() * (at + 1))
-    const [one, two] = [shuffled[at], shuffled[other]]
-    if (one !== undefined && two !== undefined) [shuffled[at], shuffled[other]] = [two, one]
-  }
-  return shuffled
-}
-
-/** Small and repeatable (mulberry32): the same seed shuffles the same way. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

@@ -20,21 +20,21 @@ export async function givenSimulator(options: SimulatorOptions = {}): Promise<Gi
 }
 
 /** The SDK takes any address that is none of its names as the address itself, which its types do not say. */
-export function sdkFor({ url, apiKey }: PaddleSimulator): Paddle {
+function sdkFor({ url, apiKey }: PaddleSimulator): Paddle {
   const environment: Environment = JSON.parse(JSON.stringify(url))
   return new Paddle(apiKey, { environment, logLevel: LogLevel.none })
 }
 
-export type Delivery = { body: string; signature: string; event: ReceivedEvent }
+type Delivery = { body: string; signature: string; event: ReceivedEvent }
 
-export type ReceivedEvent = {
+type ReceivedEvent = {
   event_id: string
   event_type: string
   notification_id: string
   data: { id: string; status?: string }
 }
 
-export type Inbox = {
+type Inbox = {
   url: string
   deliveries: Delivery[]
   /** What the next deliveries are answered with; 200 when there is nothing left. */
