@@ -17,4 +17,22 @@ export const heartbeat = defineJob({
   },
 })
 
-export const schedules = [{ job: heartbeat, everyMs: 10_000 }] as const
+/** Paddle's last days against our ledger, both ways. */
+export const reconcileDue = defineJob({
+  name: 'reconcile-due',
+  queue: 'reconcile',
+  schema: z.object({}),
+  jobId: () => 'reconcile-due',
+  options: {
+    attempts: 5,
+    backoff: { type: 'exponential', delay: 60_000, jitter: 0.5 },
+    removeOnComplete: true,
+    removeOnFail: true,
+  },
+})
+
+/** `every`: milliseconds, or a cron pattern in UTC. */
+export const schedules = [
+  { job: heartbeat, every: 10_000 },
+  { job: reconcileDue, every: '15 3 * * *' },
+] as const

@@ -17,6 +17,7 @@ import { startPaddleEventWorker } from './paddle-event-worker.ts'
 import { createPostingBatch } from './posting-batch.ts'
 import { assertDurableRedis } from './redis-check.ts'
 import { startRelay } from './relay.ts'
+import { startReconcileWorker } from './reconcile-worker.ts'
 import type { StartedWorker, WorkerContext } from './start-worker.ts'
 import { startSweeps } from './sweep.ts'
 import { startUsageWorkers } from './usage-worker.ts'
@@ -68,7 +69,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     stalledIntervalMs: config.stalledIntervalMs,
   }
   const queues = queuesOf(connection, config.queuePrefix, log)
-  const paddle = config.paddle === null ? null : connectPaddle(config.paddle, config.chargeTiming)
+  const paddle = config.paddle === null ? null : connectPaddle(config.paddle, config.chargeTiming, log)
   if (paddle === null) log.warn('PADDLE_API_KEY is not set: recharges are decided, but no card is charged')
 
   const batch = createPostingBatch({
@@ -116,13 +117,22 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
 }
 
 function startMoneyInWorkers(context: WorkerContext, charging: Charging, perMinute: number): StartedWorker[] {
-  return [startChargeWorker(context, charging, { perMinute }), startPaddleEventWorker(context, charging)]
+  return [
+    startChargeWorker(context, charging, { perMinute }),
+    startPaddleEventWorker(context, charging),
+    startReconcileWorker(context, charging),
+  ]
 }
 
-function connectPaddle({ productId, ...paddle }: PaddleConfig, timing: ChargeTiming) {
+function connectPaddle({ productId, ...paddle }: PaddleConfig, timing: ChargeTiming, log: Log) {
   const { close } = installPaddleTransport()
-  const timeouts = { chargeMs: timing.chargeTimeoutMs }
-  return { gateway: createPaddleGateway({ ...paddle, productId, timeouts }), productId, timing, close }
+  const gateway = createPaddleGateway({
+    ...paddle,
+    productId,
+    timeouts: { chargeMs: timing.chargeTimeoutMs },
+    onCall: (call) => log.debug({ call }, 'asked Paddle'),
+  })
+  return { gateway, productId, timing, close }
 }
 
 function queuesOf(connection: Redis, prefix: string, log: Log) {

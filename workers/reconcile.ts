@@ -64,7 +64,7 @@ export async function reconcile(
     creditedMicros: micros(0n),
     adopted: [],
     misfits: [...transactions.unreadable, ...subscriptions.unreadable, ...adjustments.unreadable].map(
-      ({ detail }) => ({ what: 'unreadable', paddleId: '-', workspaceId: null, why: detail }),
+      ({ detail, id }) => ({ what: 'unreadable', paddleId: id ?? '-', workspaceId: null, why: detail }),
     ),
   }
   for (const transaction of transactions.transactions) await bindClaimedCustomer(reconciling, transaction)

@@ -85,10 +85,10 @@ async function ring(queueNamed: (name: string) => Queue): Promise<void> {
 }
 
 async function placeSchedules(queueNamed: (name: string) => Queue): Promise<void> {
-  for (const { job, everyMs } of schedules) {
+  for (const { job, every } of schedules) {
     await queueNamed(job.queue).upsertJobScheduler(
       job.name,
-      { every: everyMs },
+      typeof every === 'number' ? { every } : { pattern: every, tz: 'UTC' },
       { name: job.name, data: {}, opts: job.options },
     )
   }
