@@ -15,15 +15,17 @@ export type AdjustmentMove = {
 }
 
 export type AdjustmentDecision =
-  | { readonly decision: 'apply'; readonly moves: readonly AdjustmentMove[]; readonly dispute: Dispute }
+  /** `move` is null when no money moves, as with the warning of a dispute. */
+  | { readonly decision: 'apply'; readonly move: AdjustmentMove | null }
   /** Not approved yet, or turned down. */
   | { readonly decision: 'nothing' }
   | { readonly decision: 'review'; readonly reason: AdjustmentReviewReason }
 
-/** Whether a dispute opens or closes by it. */
-export type Dispute = 'opens' | 'closes' | 'none'
-
-export type AdjustmentReviewReason = 'unknown_action' | 'wrong_currency' | 'more_than_was_credited'
+export type AdjustmentReviewReason =
+  | 'unknown_action'
+  | 'wrong_currency'
+  | 'more_than_was_credited'
+  | 'contradicted'
 
 /**
  * Units:  cents of USD in, micro-dollars out; the subtotal, which is what the wallet was credited with.
@@ -41,30 +43,58 @@ export function decideAdjustment(
   if (rule.sign < 0n && takenBackMicros + amountMicros > creditedMicros) {
     return { decision: 'review', reason: 'more_than_was_credited' }
   }
-  return { decision: 'apply', moves: movesOf(adjustment, rule, amountMicros), dispute: rule.dispute }
+  return { decision: 'apply', move: moveOf(adjustment, rule, amountMicros) }
 }
 
-type Rule = { kind: 'refund' | 'chargeback'; sign: -1n | 0n | 1n; dispute: Dispute }
+/** What is kept of an adjustment that was applied. */
+export type AppliedPaddleAdjustment = {
+  readonly paddleTransactionId: string
+  readonly action: string
+  readonly amountMicros: Micros
+}
+
+/** What refunds and chargebacks took, less what came back. */
+export function takenBack(applied: readonly AppliedPaddleAdjustment[]): Micros {
+  return micros(
+    applied.reduce(
+      (sum, { action, amountMicros }) => sum - (rules.get(action)?.sign ?? 0n) * amountMicros,
+      0n,
+    ),
+  )
+}
+
+/**
+ * Whether a payment is disputed, or is announced to be. A dispute that was won takes its announcement with it. Depends on which
+ * adjustments there are and not on their order.
+ */
+export function isDisputed(applied: readonly AppliedPaddleAdjustment[]): boolean {
+  const byTransaction = Map.groupBy(applied, (each) => each.paddleTransactionId)
+  return [...byTransaction.values()].some((of) => {
+    const count = (action: string): number => of.filter((each) => each.action === action).length
+    const chargebacks = count('chargeback')
+    return chargebacks > 0
+      ? chargebacks > count('chargeback_reverse')
+      : count('chargeback_warning') > count('chargeback_warning_reverse')
+  })
+}
+
+type Rule = { kind: 'refund' | 'chargeback'; sign: -1n | 0n | 1n }
 
 /** `credit` is not here: it fills the customer's balance at Paddle, which is no wallet of ours. */
 const rules: ReadonlyMap<string, Rule> = new Map([
-  ['refund', { kind: 'refund', sign: -1n, dispute: 'none' }],
-  ['chargeback', { kind: 'chargeback', sign: -1n, dispute: 'opens' }],
-  ['chargeback_reverse', { kind: 'chargeback', sign: 1n, dispute: 'closes' }],
-  ['chargeback_warning', { kind: 'chargeback', sign: 0n, dispute: 'opens' }],
-  ['chargeback_warning_reverse', { kind: 'chargeback', sign: 0n, dispute: 'closes' }],
+  ['refund', { kind: 'refund', sign: -1n }],
+  ['chargeback', { kind: 'chargeback', sign: -1n }],
+  ['chargeback_reverse', { kind: 'chargeback', sign: 1n }],
+  ['chargeback_warning', { kind: 'chargeback', sign: 0n }],
+  ['chargeback_warning_reverse', { kind: 'chargeback', sign: 0n }],
 ])
 
-/** What was approved and then reversed happened twice: there and back. So the order of the news does not matter. */
-function movesOf(adjustment: PaddleAdjustment, rule: Rule, amountMicros: Micros): AdjustmentMove[] {
-  if (rule.sign === 0n || amountMicros === 0n) return []
-  const key = `paddle_adjustment/${adjustment.adjustmentId}`
-  const there = { kind: rule.kind, idempotencyKey: key, amountMicros: micros(rule.sign * amountMicros) }
-  if (adjustment.status !== 'reversed') return [there]
-  const back = {
-    kind: rule.kind,
-    idempotencyKey: `${key}/reversed`,
-    amountMicros: micros(-rule.sign * amountMicros),
-  }
-  return [there, back]
+/**
+ * What is reversed was approved before. Paddle tells of the way back by an adjustment of its own, the `_reverse`, and marks the
+ * first one `reversed` besides: the money comes back by the former alone, or it would come back twice.
+ */
+function moveOf(adjustment: PaddleAdjustment, rule: Rule, amountMicros: Micros): AdjustmentMove | null {
+  if (rule.sign === 0n || amountMicros === 0n) return null
+  const idempotencyKey = `paddle_adjustment/${adjustment.adjustmentId}`
+  return { kind: rule.kind, idempotencyKey, amountMicros: micros(rule.sign * amountMicros) }
 }

@@ -2,11 +2,17 @@
  * Refunds and disputes. What Paddle gives back is taken from the wallet that was credited, once for each adjustment, also where
  * that takes it below zero; a dispute freezes it until it is closed or a person says so.
  */
-import { decideAdjustment, type AdjustmentReviewReason, type Dispute } from '../billing/paddle-adjustment.ts'
+import {
+  decideAdjustment,
+  isDisputed,
+  takenBack,
+  type AdjustmentReviewReason,
+  type AppliedPaddleAdjustment,
+} from '../billing/paddle-adjustment.ts'
 import { usdOfMinorUnits } from '../billing/credit.ts'
 import type { WorkspaceId } from '../billing/ids.ts'
 import { draftPaddleAdjustment } from '../billing/ledger-draft.ts'
-import { micros, type Micros } from '../billing/money.ts'
+import { micros } from '../billing/money.ts'
 import type { PaddleAdjustment } from '../billing/paddle-facts.ts'
 import { freezeWallet, unfreezeWallet } from './freeze.ts'
 import { hashOfKey, postLedgerTransaction } from './ledger.ts'
@@ -22,7 +28,7 @@ export type AppliedAdjustment =
   | { outcome: 'ignored' }
   /** Its transaction is not credited yet; when it is, this has to be looked at again. */
   | { outcome: 'waiting'; paddleTransactionId: string }
-  | { outcome: 'review'; workspaceId: WorkspaceId; reason: AdjustmentReviewReason | 'another_customer' }
+  | { outcome: 'review'; workspaceId: WorkspaceId; reason: AdjustmentReviewReason }
 
 /** Shape: takes the wallet's lock; may be called any number of times with any news of the adjustment, in any order. */
 export async function applyPaddleAdjustment(
@@ -35,38 +41,32 @@ export async function applyPaddleAdjustment(
   const wallet = credit === null ? null : await lockWallet(trx, credit.workspaceId)
   if (credit === null || wallet === null) return { outcome: 'waiting', paddleTransactionId }
   const { workspaceId } = wallet
-  const before = await trx
-    .selectFrom('paddle_adjustment')
-    .selectAll()
-    .where('workspace_id', '=', workspaceId)
-    .where('paddle_transaction_id', '=', paddleTransactionId)
-    .execute()
-  const known = before.find((row) => row.adjustment_id === adjustment.adjustmentId)
+  const before = await listApplied(trx, wallet)
+  const known = before.find((each) => each.adjustmentId === adjustment.adjustmentId)
   if (known !== undefined && (known.status === 'reversed' || known.status === adjustment.status)) {
     return { outcome: 'already_applied', workspaceId }
   }
-  const others = before.filter((row) => row.adjustment_id !== adjustment.adjustmentId)
   const decision = decideAdjustment(adjustment, {
     creditedMicros: credit.amountMicros,
-    takenBackMicros: takenBack(others),
+    takenBackMicros: takenBack(
+      before.filter((each) => each !== known && each.paddleTransactionId === paddleTransactionId),
+    ),
   })
   if (decision.decision === 'nothing') return { outcome: 'ignored' }
   if (decision.decision === 'review') return { outcome: 'review', workspaceId, reason: decision.reason }
-
-  for (const move of decision.moves) {
-    // Booking spends the proof of the lock; the row stays ours.
-    const fresh = await lockWallet(trx, workspaceId)
-    if (fresh === null) continue
+  const { move } = decision
+  if (move !== null) {
     const draft = draftPaddleAdjustment({
       ...move,
       reference: credit.topUpId,
       occurredAt: adjustment.createdAt,
     })
     const payloadHash = hashOfKey(`${move.idempotencyKey} ${move.amountMicros}`)
-    await postLedgerTransaction(trx, fresh, { draft, payloadHash }, now)
+    const posting = await postLedgerTransaction(trx, wallet, { draft, payloadHash }, now)
+    if (posting.outcome === 'contradicted') return { outcome: 'review', workspaceId, reason: 'contradicted' }
   }
   await keep(trx, wallet, adjustment, now)
-  await settleDispute(trx, wallet, decision.dispute, adjustment, now)
+  await settleDispute(trx, wallet, { was: isDisputed(before), action: adjustment.action }, now)
   await decideWalletRecharge(trx, wallet, now)
   return { outcome: 'applied', workspaceId }
 }
@@ -92,35 +92,45 @@ async function keep(trx: Tx, wallet: LockedWallet, adjustment: PaddleAdjustment,
     .execute()
 }
 
-/** Frozen while more disputes opened than closed, in whatever order the news of them came. */
+/**
+ * Freezes the wallet when it becomes disputed and unfreezes it when it no longer is, in whatever order the news came. What a
+ * person decided in between stands, and so does a freeze for another reason.
+ */
 async function settleDispute(
   trx: Tx,
   wallet: LockedWallet,
-  dispute: Dispute,
-  { action }: PaddleAdjustment,
+  { was, action }: { was: boolean; action: string },
   now: Date,
 ): Promise<void> {
-  if (dispute === 'none') return
-  const rows = await trx
-    .selectFrom('paddle_adjustment')
-    .select('action')
-    .where('workspace_id', '=', wallet.workspaceId)
-    .where('action', 'like', 'chargeback%')
-    .execute()
-  const closed = rows.filter((row) => row.action.endsWith('_reverse')).length
-  const isOpen = rows.length - closed > closed
-  if (dispute === 'opens' && isOpen) await freezeWallet(trx, wallet, { actor: 'paddle', reason: action, now })
-  if (dispute === 'closes' && !isOpen) await unfreezeWallet(trx, wallet, { actor: 'paddle', reason: action })
+  const is = isDisputed(await listApplied(trx, wallet))
+  if (is === was) return
+  if (is) await freezeWallet(trx, wallet, { actor: 'paddle', reason: action, now })
+  else if (await isFrozenByDispute(trx, wallet))
+    await unfreezeWallet(trx, wallet, { actor: 'paddle', reason: action })
 }
 
-/** What refunds and chargebacks took, less what came back. */
-function takenBack(rows: readonly { action: string; status: string; amount_micros: Micros }[]): Micros {
-  return micros(
-    rows
-      .filter((row) => row.status === 'approved')
-      .reduce((sum, { action, amount_micros: amount }) => {
-        if (action === 'refund' || action === 'chargeback') return sum + amount
-        return action === 'chargeback_reverse' ? sum - amount : sum
-      }, 0n),
-  )
+async function isFrozenByDispute(trx: Tx, wallet: LockedWallet): Promise<boolean> {
+  const row = await trx
+    .selectFrom('wallet')
+    .select('frozen_reason')
+    .where('workspace_id', '=', wallet.workspaceId)
+    .executeTakeFirst()
+  return row?.frozen_reason?.startsWith('chargeback') ?? false
+}
+
+type Applied = AppliedPaddleAdjustment & { adjustmentId: string; status: string }
+
+/** All that was applied to the wallet, whatever transaction it was about. */
+async function listApplied(trx: Tx, wallet: LockedWallet): Promise<Applied[]> {
+  return await trx
+    .selectFrom('paddle_adjustment')
+    .select([
+      'adjustment_id as adjustmentId',
+      'paddle_transaction_id as paddleTransactionId',
+      'action',
+      'status',
+      'amount_micros as amountMicros',
+    ])
+    .where('workspace_id', '=', wallet.workspaceId)
+    .execute()
 }
