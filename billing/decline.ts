@@ -16,8 +16,7 @@ export type DeclineVerdict =
  */
 export function decideDecline(code: string, declinesInARow: number): DeclineVerdict {
   const coolingMs = backOffMs[declinesInARow - 1]
-  if (isHardDecline(code) || declinesInARow >= mostSoftDeclines || coolingMs === undefined)
-    return { next: 'suspend' }
+  if (isHardDecline(code) || coolingMs === undefined) return { next: 'suspend' }
   return { next: 'cool_down', coolingMs }
 }
 
@@ -32,9 +31,8 @@ export function explainDecline(code: string): string {
 }
 
 const hour = 3_600_000
-const mostSoftDeclines = 3
-/** The last one counts when a person allows a fourth attempt by resuming. */
-const backOffMs = [hour, 6 * hour, 24 * hour]
+/** After the first soft decline in a row and after the second; the next one suspends. */
+const backOffMs = [hour, 6 * hour]
 
 /** Source: Paddle's `payments[].error_code`; what is not here may pass by itself. */
 const hardCodes = new Set([
