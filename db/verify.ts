@@ -10,6 +10,7 @@ import { micros, type Micros } from '../billing/money.ts'
 import { readRateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 import { usageName } from './usage-event.ts'
+import { findUnbackedTopUps } from './verify-top-ups.ts'
 import { findUnexplained, type BookedUsage } from './verify-usage.ts'
 
 export type Verification = {
@@ -198,6 +199,7 @@ async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[
     where e.state = 'posted' and t.workspace_id is null
     limit ${mostBreaks}`.execute(trx)
   breaks.push(...rows.map((row) => ({ workspaceId: row.workspace_id, where: row.key, what: row.what })))
+  breaks.push(...(await findUnbackedTopUps(trx, mostBreaks)))
   return breaks
 }
 

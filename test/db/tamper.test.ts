@@ -266,6 +266,23 @@ describe('with the triggers disabled by hand, the verifier names', () => {
       where: ({ keys }) => keys.map((key, index) => `transaction ${index + 2} (${key})`),
     },
     {
+      what: 'a top-up that says it brought what the ledger does not have',
+      statements: (books) => [
+        sql`insert into top_up
+            (workspace_id, top_up_id, source, state, amount_micros, credited_micros, created_at, changed_at)
+          values (${books.workspaceId}, 'topup_mine', 'api', 'succeeded', 5000000, 5000000, now(), now())`,
+      ],
+      where: () => ['topup_mine'],
+    },
+    {
+      what: 'a wallet that goes by another threshold than its settings',
+      statements: (books) => [
+        sql`insert into auto_recharge (workspace_id, enabled, threshold_micros, top_up_micros, consented_at)
+          values (${books.workspaceId}, true, 5000000, 20000000, now())`,
+      ],
+      where: () => ['auto-recharge'],
+    },
+    {
       what: 'an event that says it is posted and is not',
       statements: (books) => [
         sql`update usage_event set state = 'posted', reason = null where workspace_id = ${books.workspaceId} and key = ${books.setAsideKey}`,
