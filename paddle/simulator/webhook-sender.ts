@@ -113,7 +113,11 @@ export function createWebhookSender({
   }
   const send = async (notification: Notification): Promise<void> => {
     const destination = destinationOf(notification)
-    if (destination === undefined || isClosed) return
+    if (isClosed) return
+    if (destination === undefined) {
+      notification.state = 'dropped'
+      return
+    }
     const known = notifications
     notification.state = 'sending'
     const body = webhookBody(notification)

@@ -55,6 +55,17 @@ describe('a request', () => {
   })
 })
 
+test('a web page that happens to be open does not pull the strings', async () => {
+  const { simulator } = await givenSimulator()
+  const ask = (headers: Record<string, string>, body = '{}'): Promise<Response> =>
+    fetch(`${simulator.url}/_sim/reset`, { method: 'POST', body, headers })
+
+  expect((await ask({ origin: 'https://elsewhere.example.com' })).status).toBe(400)
+  expect((await ask({}, '{')).status).toBe(400)
+  expect((await ask({}, '{"everything":true}')).status).toBe(400)
+  expect((await ask({})).status).toBe(200)
+})
+
 describe('a charge', () => {
   test.for([
     ['a name of 51 characters', { name: 'x'.repeat(51) }, 'items[0].price.name'],
