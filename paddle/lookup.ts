@@ -65,13 +65,17 @@ export function lookupCalls(client: PaddleClient) {
   async function listTransactions(request: {
     readonly updatedSince: Date
   }): Promise<Listed<{ readonly transactions: readonly PaddleTransaction[] }> | PaddleRefusal> {
-    const listed = await listAll(client, 'list transactions', (paddle) =>
-      paddle.transactions.list({
-        'updatedAt[GTE]': request.updatedSince.toISOString(),
-        // What changes while the pages are read moves to the end and is met there, not missed.
-        orderBy: 'updated_at[ASC]',
-        perPage: transactionsPerPage,
-      }),
+    const listed = await listAll(
+      client,
+      'list transactions',
+      (paddle) =>
+        paddle.transactions.list({
+          'updatedAt[GTE]': request.updatedSince.toISOString(),
+          // What changes while the pages are read moves to the end and is met there, not missed.
+          orderBy: 'updated_at[ASC]',
+          perPage: transactionsPerPage,
+        }),
+      { patient: true },
     )
     if (listed.outcome !== 'listed') return listed
     const { facts, unreadable } = understood(listed.items, readTransaction)
@@ -85,8 +89,11 @@ export function lookupCalls(client: PaddleClient) {
   async function listAdjustments(request: {
     readonly updatedSince: Date
   }): Promise<Listed<{ readonly adjustments: readonly PaddleAdjustment[] }> | PaddleRefusal> {
-    const listed = await listAll(client, 'list adjustments', (paddle) =>
-      paddle.adjustments.list({ orderBy: 'id[DESC]', perPage: othersPerPage }),
+    const listed = await listAll(
+      client,
+      'list adjustments',
+      (paddle) => paddle.adjustments.list({ orderBy: 'id[DESC]', perPage: othersPerPage }),
+      { patient: true },
     )
     if (listed.outcome !== 'listed') return listed
     const { facts, unreadable } = understood(listed.items, readAdjustment)
@@ -101,8 +108,11 @@ export function lookupCalls(client: PaddleClient) {
     request: { readonly customerId?: string } = {},
   ): Promise<Listed<{ readonly subscriptions: readonly PaddleSubscription[] }> | PaddleRefusal> {
     const customerId = request.customerId === undefined ? {} : { customerId: [paddleId(request.customerId)] }
-    const listed = await listAll(client, 'list subscriptions', (paddle) =>
-      paddle.subscriptions.list({ ...customerId, orderBy: 'id[DESC]', perPage: othersPerPage }),
+    const listed = await listAll(
+      client,
+      'list subscriptions',
+      (paddle) => paddle.subscriptions.list({ ...customerId, orderBy: 'id[DESC]', perPage: othersPerPage }),
+      { patient: true },
     )
     if (listed.outcome !== 'listed') return listed
     const { facts, unreadable } = understood(listed.items, readSubscription)
@@ -123,7 +133,7 @@ export function lookupCalls(client: PaddleClient) {
       client,
       'list events',
       (paddle) => paddle.events.list({ orderBy: 'id[DESC]', perPage: othersPerPage }),
-      { isEnough: (page) => isBefore(page.length === 0 ? undefined : readEvent(page.at(-1))) },
+      { patient: true, isEnough: (page) => isBefore(page.length === 0 ? undefined : readEvent(page.at(-1))) },
     )
     if (listed.outcome !== 'listed') return listed
     const events = listed.items.map(readEvent).filter((reading) => !isBefore(reading))

@@ -57,6 +57,20 @@ describe('pages', () => {
     })
   })
 
+  test('are waited for where the whole history is read and Paddle says that it is asked too much', async ({
+    paddle,
+    gatewayOn,
+  }) => {
+    const more = { next: `${paddle.url}/transactions?after=txn_1`, hasMore: true }
+    const limited = refusing(429, 'too_many_requests', { headers: { 'retry-after': '0' } })
+    paddle.answer(listing([transaction(1)], more), limited, limited, listing([transaction(2)]))
+
+    const listed = await gatewayOn(paddle).listTransactions({ updatedSince: new Date(0) })
+
+    expect(idsIn(listed)).toEqual(['txn_1', 'txn_2'])
+    expect(paddle.received).toHaveLength(4)
+  })
+
   test('that do not come leave the list unknown', async ({ paddle, gatewayOn }) => {
     paddle.answer(hanging)
 
