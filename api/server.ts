@@ -1,21 +1,69 @@
-/** The HTTP server: its limits and its routes. */
+/** The HTTP server: its limits and its routes. Whoever is slow or sends too much is cut off before a route hears of it. */
 import fastify, { type FastifyInstance } from 'fastify'
 
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
+import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, sendError } from './errors.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
 
-export type ApiContext = { db: Db; log: Log; webhooks: WebhookOptions }
+export type ServerLimits = {
+  /** How long the headers of a request may take to arrive. */
+  headersMs: number
+  /** How long a whole request may take to arrive. */
+  requestMs: number
+  /** How long requests that have begun may go on when the server is closed. */
+  closeMs: number
+  /** The largest body. */
+  bodyBytes: number
+}
+
+export type ApiContext = { db: Db; log: Log; webhooks: WebhookOptions; limits?: ServerLimits }
+
+const defaultLimits: ServerLimits = {
+  headersMs: 10_000,
+  requestMs: 15_000,
+  closeMs: 10_000,
+  bodyBytes: 262_144,
+}
 
 /** Does nothing until it listens. */
-export function createServer({ db, log, webhooks }: ApiContext): FastifyInstance {
+export function createServer({ db, log, webhooks, limits = defaultLimits }: ApiContext): FastifyInstance {
   const server = fastify({
-    bodyLimit: 262_144,
-    requestTimeout: 30_000,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestMs,
+    http: {
+      headersTimeout: limits.headersMs,
+      // How often Node looks for requests that are late; its default would let them stay half a minute longer.
+      connectionsCheckingInterval: Math.min(1_000, limits.headersMs),
+    },
     forceCloseConnections: 'idle',
     logger: false,
+    genReqId: newRequestId,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (_error, request, reply) => {
+      reply.header('x-request-id', request.id)
+      void sendError(reply, malformedRequest)
+    },
   })
+  registerErrors(server, log)
+  cutOffWhenClosing(server, limits.closeMs)
+  server.addHook('onResponse', async (request, reply) => {
+    // Never the address itself: what people put there is theirs.
+    const route = request.routeOptions.url
+    const fields = { requestId: request.id, method: request.method, route, status: reply.statusCode }
+    log.debug({ ...fields, durationMs: Math.round(reply.elapsedTime) }, 'answered')
+  })
+  // Says that this process is alive and nothing of what it needs: restarting it mends neither Postgres nor Redis.
   server.get('/healthz', () => ({ status: 'ok' }))
   registerPaddleWebhook(server, { db, log, ...webhooks })
   return server
+}
+
+/** A server that is closing looks for late requests no more, so one that never ends would keep it for ever. */
+function cutOffWhenClosing(server: FastifyInstance, closeMs: number): void {
+  let cutting: NodeJS.Timeout | undefined
+  server.addHook('preClose', async () => {
+    cutting = setTimeout(() => server.server.closeAllConnections(), closeMs)
+  })
+  server.addHook('onClose', async () => clearTimeout(cutting))
 }
