@@ -10,6 +10,8 @@ import {
   nextSearchMs,
   nextTryMs,
   type ChargeTiming,
+  type Missing,
+  type TopUpState,
 } from '../billing/top-up.ts'
 import { suspendAutoRecharge } from './auto-recharge.ts'
 import { readClock } from './clock.ts'
@@ -95,17 +97,31 @@ export async function recordAnswer(
     if (answer.outcome === 'declined') {
       return await declineTopUp(trx, wallet, charge, { code: answer.code, submission }, now)
     }
-    // Somebody may have given this submission up as unknown while its answer was still on the way.
-    const from = { states: ['submitting', 'unknown'], submission } as const
+    const states = await statesBefore(trx, wallet, charge, answer)
     const change = changeBy(answer, charge, now, timing)
-    const moved = await moveTopUp(trx, wallet, charge.topUpId, from, change, now)
-    if (moved !== null && answer.outcome === 'rejected' && charge.source === 'auto_recharge') {
-      await suspendAutoRecharge(trx, wallet, answer.code, now)
+    const moved = await moveTopUp(trx, wallet, charge.topUpId, { states, submission }, change, now)
+    if (moved !== null && answer.outcome === 'rejected') {
+      if (charge.source === 'auto_recharge') await suspendAutoRecharge(trx, wallet, answer.code, now)
       await decideWalletRecharge(trx, wallet, now)
     }
     return moved !== null
   })
   return recorded ?? false
+}
+
+/**
+ * Where an answer finds its submission. Somebody may have given it up as unknown while the answer was still on the way; that
+ * Paddle took it counts even where it was to be sent again.
+ */
+async function statesBefore(
+  trx: Tx,
+  wallet: LockedWallet,
+  charge: TopUp,
+  answer: ChargeAnswer,
+): Promise<TopUpState[]> {
+  if (answer.outcome !== 'accepted') return ['submitting', 'unknown']
+  const isAlone = !(await hasChargeUnderWay(trx, wallet, charge.topUpId))
+  return ['submitting', 'unknown', 'needs_review', ...(isAlone ? (['ready'] as const) : [])]
 }
 
 function changeBy(
@@ -149,22 +165,19 @@ export async function recordSearch(
     const now = await readClock(trx)
     const topUp = await findTopUp(trx, searched)
     if (topUp === null || topUp.state !== searched.state || topUp.submissions !== searched.submissions) return
-    if (topUp.state === 'unknown' && topUp.sentAt !== null) {
-      const { sentAt, amountMicros, submissions } = topUp
-      const missing = decideMissing({ sentAt, amountMicros, submissions }, now, timing)
-      if (missing !== 'search_again') {
-        await moveTopUp(
-          trx,
-          wallet,
-          topUp.topUpId,
-          { states: ['unknown'], submission: topUp.submissions },
-          missing === 'send_again' && !isDoubtful
-            ? { state: 'ready', reason: 'not_found_at_paddle', dueAt: now }
-            : { state: 'needs_review', reason: 'not_found_at_paddle', dueAt: after(now, reviewEveryMs) },
-          now,
-        )
-        return
-      }
+    const missing = isDoubtful && topUp.state === 'ready' ? 'needs_review' : decideLost(topUp, now, timing)
+    if (missing !== 'search_again' && !(await mustWait(trx, wallet, topUp))) {
+      await moveTopUp(
+        trx,
+        wallet,
+        topUp.topUpId,
+        { states: ['unknown', 'ready'], submission: topUp.submissions },
+        missing === 'send_again' && !isDoubtful
+          ? { state: 'ready', reason: 'not_found_at_paddle', dueAt: now }
+          : { state: 'needs_review', reason: 'not_found_at_paddle', dueAt: after(now, reviewEveryMs) },
+        now,
+      )
+      return
     }
     const ageMs = now.getTime() - (topUp.sentAt ?? topUp.createdAt).getTime()
     if (topUp.state === 'processing' && ageMs > giveUpAfterMs) {
@@ -185,6 +198,17 @@ export async function recordSearch(
         : searchAt(topUp, topUp.searches + 1, now, timing)
     await lookAgain(trx, topUp, { dueAt, searches: Math.min(topUp.searches + 1, 30_000) })
   })
+}
+
+function decideLost(topUp: TopUp, now: Date, timing: ChargeTiming): Missing {
+  const { state, sentAt, amountMicros, submissions } = topUp
+  if (state !== 'unknown' || sentAt === null) return 'search_again'
+  return decideMissing({ sentAt, amountMicros, submissions }, now, timing)
+}
+
+/** What is ready leaves the card to another charge; while that is under way, it cannot be one itself. */
+async function mustWait(trx: Tx, wallet: LockedWallet, { state, topUpId }: TopUp): Promise<boolean> {
+  return state === 'ready' && (await hasChargeUnderWay(trx, wallet, topUpId))
 }
 
 /** Paddle could not be asked: the same again a little later. */

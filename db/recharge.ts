@@ -52,13 +52,13 @@ export async function decideWalletRecharge(trx: Tx, wallet: LockedWallet, now: D
 /**
  * Whether a recharge that was decided earlier is still wanted, now that it is about to be sent: null when it is.
  *
- * Shape: the decision taken again as if this one had never been; or that the card is another one by now.
+ * Shape: the decision taken again as if this one had never been; or that the card or the amount is another one by now.
  */
 export async function findObjection(
   trx: Tx,
   topUp: TopUp,
   now: Date,
-): Promise<RechargeReason | 'another_card' | null> {
+): Promise<RechargeReason | 'another_card' | 'another_amount' | null> {
   const known = (await readRechargeFacts(trx, [topUp.workspaceId], now)).get(topUp.workspaceId)
   if (known === undefined) return 'not_enabled'
   const { facts } = known
@@ -71,7 +71,8 @@ export async function findObjection(
     rechargedInMonthMicros: micros(facts.rechargedInMonthMicros - (isOfThisMonth ? topUp.amountMicros : 0n)),
   })
   if (decision.decision === 'wait') return decision.reason
-  return known.subscriptionId === topUp.subscriptionId ? null : 'another_card'
+  if (known.subscriptionId !== topUp.subscriptionId) return 'another_card'
+  return decision.amountMicros === topUp.amountMicros ? null : 'another_amount'
 }
 
 function monthOf(instant: Date): string {
