@@ -3,8 +3,6 @@
  * calls for, so that an event is known exactly if its money has moved. Guarantees: however often, concurrently or late an event is told, it is booked once; the
  * same event with other content is kept and refused; a wallet in use elsewhere delays only its own events.
  */
-import { sql } from 'kysely'
-
 import { BillingError } from '../billing/billing-error.ts'
 import { draftUsage } from '../billing/ledger-draft.ts'
 import type { Micros } from '../billing/money.ts'
@@ -13,6 +11,8 @@ import { decideAcceptance, type SetAsideReason, type UsageEvent } from '../billi
 import type { UsageArrival } from '../jobs/usage-arrival.ts'
 import { postLedgerTransactions, type LedgerPost, type WalletPosts } from './ledger.ts'
 import type { RateBook } from './rate-book.ts'
+import { endHolds } from './hold.ts'
+import { readClockAndVersion } from './price-version.ts'
 import { decideRecharges } from './recharge.ts'
 import type { Tx } from './schema.ts'
 import {
@@ -72,8 +72,23 @@ export async function postUsage(
   })
   for (const arrival of plan.moved) await moveAside(trx, arrival)
   const [, booked] = await Promise.all([write(trx, plan), book(trx, plan, locked, now)])
+  await endHolds(trx, callsWithHolds(arrivals, steps, locked), 'settled')
   await decideRecharges(trx, walletsBelowThreshold(plan, locked), now)
   return steps.map((step) => (step.outcome === 'to_post' ? booked(step.post) : step))
+}
+
+/** Calls that have been posted, or cost nothing, on wallets that hold something: their holds have done their work. */
+function callsWithHolds(
+  arrivals: readonly UsageArrival[],
+  steps: readonly Step[],
+  locked: ReadonlyMap<string, LockedWallet>,
+): { workspaceId: string; callId: string }[] {
+  return arrivals.flatMap(({ workspaceId, event }, index) => {
+    const outcome = steps[index]?.outcome
+    const isDecided = outcome === 'to_post' || outcome === 'free' || outcome === 'duplicate'
+    const holdsSomething = (locked.get(workspaceId)?.heldMicros ?? 0n) > 0n
+    return event?.kind === 'call' && isDecided && holdsSomething ? [{ workspaceId, callId: event.id }] : []
+  })
 }
 
 /** Those that this transaction debits and leaves below the threshold of their auto-recharge. */
@@ -226,13 +241,4 @@ async function book(
     }
   }
   return (post) => outcomes.get(post) ?? { outcome: 'deferred' }
-}
-
-async function readClockAndVersion(trx: Tx): Promise<{ now: Date; version: bigint }> {
-  const { rows } = await sql<{ now: Date; version: bigint }>`/* clock-and-version */
-    select date_trunc('milliseconds', clock_timestamp()) as now, version from price_list`.execute(trx)
-  const row = rows[0]
-  if (row === undefined)
-    throw new BillingError('price_list_missing', 'price_list has no row: run the migrations')
-  return row
 }

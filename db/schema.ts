@@ -121,6 +121,51 @@ export type Schema = {
     detail: unknown
     happened_at: Generated<Date>
   }
+  hold: {
+    workspace_id: WorkspaceId
+    call_id: string
+    state: Generated<HoldState>
+    amount_micros: Micros
+    direction: 'outbound' | 'inbound' | 'web'
+    to_number: string | null
+    from_number: string | null
+    recorded: boolean
+    agent_id: string | null
+    campaign_id: string | null
+    started_at: Date
+    heard_at: Date
+    expires_at: Date
+    ended_at: Date | null
+  }
+  campaign: {
+    workspace_id: WorkspaceId
+    campaign_id: string
+    status: CampaignStatus
+    paused_by: 'person' | 'funds' | null
+    resume_when_funded: Generated<boolean>
+    changed_at: Date
+  }
+  api_key: {
+    workspace_id: WorkspaceId
+    key_id: string
+    hash: Buffer
+    scope: ApiKeyScope
+    label: string | null
+    last4: string
+    created_at: Generated<Date>
+    created_by: string
+    revoked_at: Date | null
+  }
+  idempotent_request: {
+    workspace_id: WorkspaceId
+    route: string
+    idempotency_key: string
+    body_hash: Buffer
+    status: number | null
+    body: string | null
+    location: string | null
+    created_at: Generated<Date>
+  }
   account: { account: Account; title: string; normal_side: 'debit' | 'credit' }
   ledger_transaction: {
     workspace_id: WorkspaceId
@@ -204,6 +249,14 @@ export type UsageEventState = 'received' | 'posted' | 'free' | 'set_aside'
 
 /** Of a subscription that keeps a card: `pending` until Paddle says it is active. */
 export type SavedCardState = 'pending' | 'active' | 'paused' | 'past_due' | 'removed' | 'replaced'
+
+/** `expired`: nobody heard of the call for a while. A late `call-ended` is posted all the same. */
+export type HoldState = 'open' | 'settled' | 'released' | 'expired'
+
+export type CampaignStatus = 'draft' | 'running' | 'paused' | 'completed' | 'cancelled'
+
+/** Each may do what the one before it may: read, start calls and tell usage, move money and change settings. */
+export type ApiKeyScope = 'read' | 'write' | 'admin'
 
 /** `waiting`: about a transaction that is not credited yet. */
 export type PaddleEventState = 'received' | 'applied' | 'ignored' | 'waiting' | 'needs_review'

@@ -1,0 +1,96 @@
+/** Campaigns, as far as money is concerned: whether one may dial, and whether it goes on by itself when there is money again. */
+import { sql } from 'kysely'
+
+import { leastBufferMicros } from '../billing/admission.ts'
+import type { WorkspaceId } from '../billing/ids.ts'
+import { textArray } from './array-parameter.ts'
+import type { CampaignStatus, Db, Tx } from './schema.ts'
+import type { LockedWallet } from './wallet.ts'
+
+export type Campaign = {
+  workspaceId: WorkspaceId
+  campaignId: string
+  status: CampaignStatus
+  pausedBy: 'person' | 'funds' | null
+  resumeWhenFunded: boolean
+  changedAt: Date
+}
+
+export async function findCampaign(
+  db: Db,
+  { workspaceId, campaignId }: { workspaceId: WorkspaceId; campaignId: string },
+): Promise<Campaign | null> {
+  const row = await db
+    .selectFrom('campaign')
+    .select([
+      'workspace_id as workspaceId',
+      'campaign_id as campaignId',
+      'status',
+      'paused_by as pausedBy',
+      'resume_when_funded as resumeWhenFunded',
+      'changed_at as changedAt',
+    ])
+    .where('workspace_id', '=', workspaceId)
+    .where('campaign_id', '=', campaignId)
+    .executeTakeFirst()
+  return row ?? null
+}
+
+/** Writes a campaign's state down, new or changed, under its wallet's lock. */
+export async function saveCampaign(
+  trx: Tx,
+  wallet: LockedWallet,
+  campaign: Omit<Campaign, 'workspaceId' | 'changedAt'>,
+  now: Date,
+): Promise<void> {
+  const values = {
+    status: campaign.status,
+    paused_by: campaign.pausedBy,
+    resume_when_funded: campaign.resumeWhenFunded,
+    changed_at: now,
+  }
+  await trx
+    .insertInto('campaign')
+    .values({ workspace_id: wallet.workspaceId, campaign_id: campaign.campaignId, ...values })
+    .onConflict((conflict) => conflict.columns(['workspace_id', 'campaign_id']).doUpdateSet(values))
+    .execute()
+}
+
+/** Running campaigns, one of whose calls was refused for want of money, are paused; their live calls go on. */
+export async function pauseForFunds(
+  trx: Tx,
+  campaigns: readonly { workspaceId: string; campaignId: string }[],
+  now: Date,
+): Promise<void> {
+  if (campaigns.length === 0) return
+  await sql`
+    update campaign set status = 'paused', paused_by = 'funds', changed_at = ${now}
+    from unnest(
+      ${textArray(campaigns.map((each) => each.workspaceId))}::text[],
+      ${textArray(campaigns.map((each) => each.campaignId))}::text[]
+    ) as refused (workspace_id, campaign_id)
+    where campaign.workspace_id = refused.workspace_id and campaign.campaign_id = refused.campaign_id
+      and status = 'running'`.execute(trx)
+}
+
+/** Money came: what it had stopped, and was asked to go on by itself, goes on. */
+export async function resumeFunded(trx: Tx, wallet: LockedWallet, now: Date): Promise<number> {
+  const result = await trx
+    .updateTable('campaign')
+    .set({ status: 'running', paused_by: null, changed_at: now })
+    .where('workspace_id', '=', wallet.workspaceId)
+    .where('status', '=', 'paused')
+    .where('paused_by', '=', 'funds')
+    .where('resume_when_funded', '=', true)
+    .where((where) =>
+      where.exists(
+        where
+          .selectFrom('wallet')
+          .select('workspace_id')
+          .where('wallet.workspace_id', '=', wallet.workspaceId)
+          .where(sql<boolean>`balance_micros - held_micros >= ${leastBufferMicros} and frozen_at is null`),
+      ),
+    )
+    .executeTakeFirst()
+  return Number(result.numUpdatedRows)
+}
