@@ -7,12 +7,30 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 
+import { BillingError } from '../billing/billing-error.ts'
 import { codeOf, isOutage } from '../db/errors.ts'
 import type { Log } from '../runtime/log.ts'
 
-/** `code` is snake_case and stable, for a program; `message` is for a person. */
-export type ApiError = { status: number; code: string; message: string }
+/** `code` is snake_case and stable, for a program; `message` is for a person; `more` are the fields that some codes add. */
+export type ApiError = {
+  status: number
+  code: string
+  message: string
+  field?: string | undefined
+  more?: Record<string, unknown>
+  headers?: Record<string, string>
+}
+
+/**
+ * A refusal, thrown by a handler: answered with its status, and nothing of the request is done.
+ *
+ * Shape: `fields` of the error carry the status and what the answer adds.
+ */
+export function refusal(error: ApiError): BillingError {
+  return new BillingError(error.code, error.message, { api: error })
+}
 
 /** Fastify answers with errors in its own shape wherever it is not told otherwise: here it is told, once for all routes. */
 export function registerErrors(server: FastifyInstance, log: Log): void {
@@ -34,13 +52,51 @@ export function registerErrors(server: FastifyInstance, log: Log): void {
 /** What a request that failed is answered with. */
 export function errorOf(error: unknown, request: FastifyRequest): ApiError {
   const code = codeOf(error) ?? ''
+  const refused = refusalIn(error)
+  if (refused !== null) return refused
+  if (hasZodFastifySchemaValidationErrors(error)) return validationError(error.validation)
   // A client that hangs up before its body is there gives the same error as a Postgres that does.
   if (request.raw.readableAborted) return malformedRequest
   return refusalsByFastify[code] ?? (isOutage(error) ? unavailable : internalError)
 }
 
 export async function sendError(reply: FastifyReply, error: ApiError): Promise<FastifyReply> {
-  return await reply.code(error.status).send(bodyOf(error, reply.request.id))
+  return await reply
+    .code(error.status)
+    .headers(error.headers ?? {})
+    .send(bodyOf(error, reply.request.id))
+}
+
+function refusalIn(error: unknown): ApiError | null {
+  if (!(error instanceof BillingError)) return null
+  const api: unknown = error.fields['api']
+  if (isApiError(api)) return api
+  return statusOfCode[error.code] === undefined
+    ? null
+    : { status: statusOfCode[error.code] ?? 500, code: error.code, message: error.message }
+}
+
+function isApiError(value: unknown): value is ApiError {
+  return (
+    typeof value === 'object' && value !== null && 'status' in value && 'code' in value && 'message' in value
+  )
+}
+
+/** Our own errors that mean something to a caller. */
+const statusOfCode: Partial<Record<string, number>> = { wrong_scope: 403, malformed_money: 400 }
+
+/** The first thing that is wrong, by its field. */
+function validationError(
+  issues: readonly { instancePath: string; message?: string | undefined }[],
+): ApiError {
+  const [issue] = issues
+  const field = issue?.instancePath.replace(/^\//, '').replaceAll('/', '.') ?? ''
+  return {
+    status: 400,
+    code: 'invalid_request',
+    message: issue?.message ?? 'The request does not have the shape that this address reads.',
+    field: field === '' ? undefined : field,
+  }
 }
 
 /** What came was no request, or took too long to become one: nothing but the connection is there to answer on. */
@@ -121,6 +177,8 @@ const brokenRequests: Partial<Record<string, ApiError>> = {
   },
 }
 
-function bodyOf({ code, message }: ApiError, requestId: string) {
-  return { error: { code, message, request_id: requestId } }
+function bodyOf({ code, message, field, more }: ApiError, requestId: string) {
+  return {
+    error: { code, message, ...(field === undefined ? {} : { field }), ...more, request_id: requestId },
+  }
 }

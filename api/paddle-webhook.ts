@@ -40,7 +40,7 @@ export function registerPaddleWebhook(
       const { status, code } = errorOf(error, request)
       if (status < 500) refusals.add(code)
     })
-    scope.post(path, async (request, reply) => {
+    scope.post(path, { config: { scope: 'public' } }, async (request, reply) => {
       const rawBody = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const header = request.headers['paddle-signature']
       const verdict = verifyPaddleSignature({

@@ -1,10 +1,13 @@
 /** The HTTP server: its limits and its routes. Whoever is slow or sends too much is cut off before a route hears of it. */
 import fastify, { type FastifyInstance } from 'fastify'
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
+import { registerAuthentication } from './authentication.ts'
 import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, sendError } from './errors.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
+import { registerWalletRoutes } from './wallet-routes.ts'
 
 export type ServerLimits = {
   /** How long the headers of a request may take to arrive. */
@@ -17,7 +20,14 @@ export type ServerLimits = {
   bodyBytes: number
 }
 
-export type ApiContext = { db: Db; log: Log; webhooks: WebhookOptions; limits?: ServerLimits }
+export type ApiContext = {
+  db: Db
+  log: Log
+  webhooks: WebhookOptions
+  /** The key of whoever runs this deployment; null when there is none. */
+  operatorKey?: string | null
+  limits?: ServerLimits
+}
 
 const defaultLimits: ServerLimits = {
   headersMs: 10_000,
@@ -27,7 +37,13 @@ const defaultLimits: ServerLimits = {
 }
 
 /** Does nothing until it listens. */
-export function createServer({ db, log, webhooks, limits = defaultLimits }: ApiContext): FastifyInstance {
+export function createServer({
+  db,
+  log,
+  webhooks,
+  operatorKey = null,
+  limits = defaultLimits,
+}: ApiContext): FastifyInstance {
   const server = fastify({
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestMs,
@@ -46,6 +62,10 @@ export function createServer({ db, log, webhooks, limits = defaultLimits }: ApiC
     },
   })
   registerErrors(server, log)
+  const api = server.withTypeProvider<ZodTypeProvider>()
+  api.setValidatorCompiler(validatorCompiler)
+  api.setSerializerCompiler(serializerCompiler)
+  registerAuthentication(api, { db, operatorKey })
   cutOffWhenClosing(server, limits.closeMs)
   server.addHook('onResponse', async (request, reply) => {
     // Never the address itself: what people put there is theirs.
@@ -54,8 +74,9 @@ export function createServer({ db, log, webhooks, limits = defaultLimits }: ApiC
     log.debug({ ...fields, durationMs: Math.round(reply.elapsedTime) }, 'answered')
   })
   // Says that this process is alive and nothing of what it needs: restarting it mends neither Postgres nor Redis.
-  server.get('/healthz', () => ({ status: 'ok' }))
+  server.get('/healthz', { config: { scope: 'public' } }, () => ({ status: 'ok' }))
   registerPaddleWebhook(server, { db, log, ...webhooks })
+  registerWalletRoutes(api, { db, log })
   return server
 }
 

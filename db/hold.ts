@@ -110,10 +110,11 @@ export async function listUnbilledCalls(
   return await selectHolds(db)
     .where('state', '=', 'expired')
     .$if(workspaceId !== undefined, (query) => query.where(sql`hold.workspace_id`, '=', workspaceId))
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('usage_event')
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('usage_event')
             .select('usage_event.key')
             .whereRef('usage_event.workspace_id', '=', 'hold.workspace_id')
             .where('usage_event.key', '=', sql<string>`'call/' || hold.call_id`)

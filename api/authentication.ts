@@ -1,0 +1,88 @@
+/**
+ * Who is calling, decided before anything else of a request is read. A workspace comes from its key and never from a body or a
+ * path. A route that does not say who may call it stops the process when it starts.
+ */
+import { hash, timingSafeEqual } from 'node:crypto'
+
+import type { FastifyRequest } from 'fastify'
+
+import { BillingError } from '../billing/billing-error.ts'
+import { findCallerByKey } from '../db/api-key.ts'
+import type { ApiKeyScope, Db } from '../db/schema.ts'
+import type { Api, Caller, RouteScope } from './api.ts'
+import { refusal } from './errors.ts'
+
+export type AuthenticationOptions = {
+  db: Db
+  /** The key of whoever runs this deployment; null when there is none, and then nobody is. */
+  operatorKey: string | null
+}
+
+/** How long a key that was looked up is believed, and a revoked one therefore still let in. */
+const believedMs = 500
+const mostBelieved = 10_000
+
+export function registerAuthentication(api: Api, { db, operatorKey }: AuthenticationOptions): void {
+  const believed = new Map<string, { caller: Caller; until: number }>()
+  const operatorHash = operatorKey === null ? null : hash('sha256', operatorKey, 'buffer')
+
+  const callerOf = async (key: string): Promise<Caller> => {
+    const keyHash = hash('sha256', key, 'buffer')
+    if (operatorHash !== null && timingSafeEqual(keyHash, operatorHash)) return { kind: 'operator' }
+    const name = keyHash.toString('hex')
+    const known = believed.get(name)
+    if (known !== undefined && known.until > performance.now()) return known.caller
+    const found = await findCallerByKey(db, key)
+    const caller: Caller = found === null ? { kind: 'nobody' } : { kind: 'workspace', ...found }
+    if (believed.size >= mostBelieved) believed.clear()
+    believed.set(name, { caller, until: performance.now() + believedMs })
+    return caller
+  }
+
+  api.decorateRequest('caller')
+  api.addHook('onRoute', (route) => {
+    if (route.config?.scope === undefined && route.method !== 'HEAD' && route.method !== 'OPTIONS') {
+      throw new BillingError(
+        'route_without_scope',
+        `${String(route.method)} ${route.url} does not say who may call it`,
+      )
+    }
+  })
+  api.addHook('onRequest', async (request) => {
+    const key = bearerOf(request)
+    request.caller = key === null ? { kind: 'nobody' } : await callerOf(key)
+    admit(request.caller, request.routeOptions.config.scope ?? 'public', key !== null)
+  })
+}
+
+const ranks: Record<ApiKeyScope, number> = { read: 0, write: 1, admin: 2 }
+
+function admit(caller: Caller, needed: RouteScope, hasKey: boolean): void {
+  if (needed === 'public') return
+  if (caller.kind === 'nobody') {
+    throw refusal({
+      status: 401,
+      code: 'unauthorized',
+      message: hasKey
+        ? 'The key is not one that is in force: check it, or make a new one.'
+        : 'A key is missing: send Authorization: Bearer sk_call2me_...',
+      headers: { 'www-authenticate': 'Bearer' },
+    })
+  }
+  const isAllowed =
+    needed === 'operator'
+      ? caller.kind === 'operator'
+      : caller.kind === 'workspace' && ranks[caller.scope] >= ranks[needed]
+  if (isAllowed) return
+  throw refusal({
+    status: 403,
+    code: 'wrong_scope',
+    message: `This needs ${needed === 'operator' ? "the operator's key" : `a workspace's key with the scope ${needed}`}.`,
+  })
+}
+
+function bearerOf(request: FastifyRequest): string | null {
+  const header = request.headers.authorization
+  const key = header === undefined ? undefined : /^bearer +(\S{1,256})$/i.exec(header)?.[1]
+  return key ?? null
+}
