@@ -81,7 +81,8 @@ function admit(caller: Caller, needed: RouteScope, hasKey: boolean): void {
   })
 }
 
-function bearerOf(request: FastifyRequest): string | null {
+/** The key that was sent, whatever it is. */
+export function bearerOf(request: FastifyRequest): string | null {
   const header = request.headers.authorization
   const key = header === undefined ? undefined : /^bearer +(\S{1,256})$/i.exec(header)?.[1]
   return key ?? null

@@ -6,6 +6,7 @@ import type { Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
 import { registerAuthentication } from './authentication.ts'
 import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, sendError } from './errors.ts'
+import { registerIdempotency } from './idempotency.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
 import { registerWalletRoutes } from './wallet-routes.ts'
 
@@ -66,6 +67,7 @@ export function createServer({
   api.setValidatorCompiler(validatorCompiler)
   api.setSerializerCompiler(serializerCompiler)
   registerAuthentication(api, { db, operatorKey })
+  registerIdempotency(api, { db, log })
   cutOffWhenClosing(server, limits.closeMs)
   server.addHook('onResponse', async (request, reply) => {
     // Never the address itself: what people put there is theirs.

@@ -135,6 +135,8 @@ export type Schema = {
     started_at: Date
     heard_at: Date
     expires_at: Date
+    /** The call is over; the hold waits for its usage. */
+    hung_up_at: Date | null
     ended_at: Date | null
   }
   campaign: {
@@ -157,12 +159,16 @@ export type Schema = {
     revoked_at: Date | null
   }
   idempotent_request: {
-    workspace_id: WorkspaceId
+    /** Or `operator`, for what no workspace asks. */
+    workspace_id: string
     route: string
     idempotency_key: string
     body_hash: Buffer
+    claim: string
+    claimed_at: Generated<Date>
     status: number | null
     body: string | null
+    sealed: Generated<boolean>
     location: string | null
     created_at: Generated<Date>
   }

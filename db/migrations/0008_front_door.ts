@@ -18,6 +18,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       started_at timestamptz not null,
       heard_at timestamptz not null,
       expires_at timestamptz not null,
+      hung_up_at timestamptz,
       ended_at timestamptz,
       primary key (workspace_id, call_id),
       constraint hold_state_is_known check (state in ('open', 'settled', 'released', 'expired')),
@@ -63,14 +64,19 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     )`.execute(db)
   await sql`create index api_key_by_id on api_key (key_id)`.execute(db)
 
+  // Without a status it is under way: `claim` says which try it is of, so that one that was given up on answers nothing.
+  // What `operator` asks has that word for its workspace. A sealed body can be read only with the key that asked.
   await sql`
     create table idempotent_request (
       workspace_id text not null,
       route text not null,
       idempotency_key text not null,
       body_hash bytea not null,
+      claim uuid not null,
+      claimed_at timestamptz not null default clock_timestamp(),
       status smallint,
       body text,
+      sealed boolean not null default false,
       location text,
       created_at timestamptz not null default clock_timestamp(),
       primary key (workspace_id, route, idempotency_key),
