@@ -84,11 +84,22 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     )`.execute(db)
   await sql`create index idempotent_request_oldest_first on idempotent_request (created_at)`.execute(db)
 
-  // What the wallet's pages and filters look up. Keys are the workspace and then what is asked for, newest first.
+  // What the wallet's pages, filters and sums look up. A page in the wallet's order with any filter, and the count of what a
+  // filter finds, read this index alone: it carries all that they ask for, at no other index to keep while posting.
   await sql`
-    create index ledger_transaction_by_reference on ledger_transaction (workspace_id, reference)`.execute(db)
+    alter table ledger_transaction
+      drop constraint ledger_transaction_pkey,
+      add constraint ledger_transaction_pkey primary key (workspace_id, wallet_sequence)
+        include (kind, posted_at, agent_id, campaign_id, amount_micros)`.execute(db)
   await sql`
-    create index ledger_transaction_by_time on ledger_transaction (workspace_id, occurred_at)`.execute(db)
+    create index ledger_transaction_by_reference
+    on ledger_transaction (workspace_id, reference, wallet_sequence)`.execute(db)
+  await sql`
+    create index ledger_transaction_by_time on ledger_transaction (workspace_id, posted_at)`.execute(db)
+  // Few beside the usage, so sums of them are quick, and the usage is what is left of the balance without them.
+  await sql`
+    create index ledger_transaction_besides_usage on ledger_transaction (workspace_id, wallet_sequence)
+    include (kind, amount_micros) where kind not in ('call', 'message', 'number_rental')`.execute(db)
 
   const worker = sql.id('wallet_worker')
   await sql`grant select on hold, campaign, api_key, idempotent_request to ${worker}, wallet_auditor`.execute(
