@@ -5,7 +5,10 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
 import { registerAuthentication } from './authentication.ts'
+import { registerDocsPage } from './docs-page.ts'
 import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, sendError } from './errors.ts'
+import { registerHealthRoutes } from './health-routes.ts'
+import { registerOpenApi } from './openapi.ts'
 import { registerIdempotency } from './idempotency.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
 import { registerWalletRoutes } from './wallet-routes.ts'
@@ -27,6 +30,8 @@ export type ApiContext = {
   webhooks: WebhookOptions
   /** The key of whoever runs this deployment; null when there is none. */
   operatorKey?: string | null
+  /** Asks Redis for a sign of life; null when there is none to ask. */
+  pingRedis?: (() => Promise<unknown>) | null
   limits?: ServerLimits
 }
 
@@ -43,6 +48,7 @@ export function createServer({
   log,
   webhooks,
   operatorKey = null,
+  pingRedis = null,
   limits = defaultLimits,
 }: ApiContext): FastifyInstance {
   const server = fastify({
@@ -75,8 +81,9 @@ export function createServer({
     const fields = { requestId: request.id, method: request.method, route, status: reply.statusCode }
     log.debug({ ...fields, durationMs: Math.round(reply.elapsedTime) }, 'answered')
   })
-  // Says that this process is alive and nothing of what it needs: restarting it mends neither Postgres nor Redis.
-  server.get('/healthz', { config: { scope: 'public' } }, () => ({ status: 'ok' }))
+  registerOpenApi(api)
+  registerDocsPage(api)
+  registerHealthRoutes(api, { db, pingRedis })
   registerPaddleWebhook(server, { db, log, ...webhooks })
   registerWalletRoutes(api, { db, log })
   return server
