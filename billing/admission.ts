@@ -7,11 +7,12 @@ import type { RateCard } from './rate-card.ts'
 import { rateUsage } from './rating.ts'
 import { longestCallSeconds, type CallUsage } from './usage-event.ts'
 
-/** As much of a call as its price and its place need, before anybody has spoken. */
-export type CallToAdmit = Pick<
-  CallUsage,
-  'workspaceId' | 'direction' | 'to' | 'from' | 'recorded' | 'agentId' | 'campaignId'
-> & { readonly callId: string }
+/** As much of a call as its price needs. */
+export type PricedCall = Pick<CallUsage, 'direction' | 'to' | 'from' | 'recorded'>
+
+/** A call before anybody has spoken: its price and its place. */
+export type CallToAdmit = PricedCall &
+  Pick<CallUsage, 'workspaceId' | 'agentId' | 'campaignId'> & { readonly callId: string }
 
 /** The least that is held for any call: a minute of voice and telephony, about. */
 export const leastBufferMicros: Micros = micros(200_000n)
@@ -30,7 +31,7 @@ export type NoPrice = 'unknown_destination' | 'no_inbound_rate' | 'no_rate_card'
  */
 export function holdFor(
   card: RateCard | null,
-  call: CallToAdmit,
+  call: PricedCall,
   lastedSeconds: number,
 ):
   | { readonly outcome: 'priced'; readonly holdMicros: Micros }
@@ -47,7 +48,7 @@ export function holdFor(
  *
  * Shape: 0 where there is no price. Prices never fall with time, so halving the day finds it.
  */
-export function affordedSeconds(card: RateCard | null, call: CallToAdmit, affordableMicros: Micros): number {
+export function affordedSeconds(card: RateCard | null, call: PricedCall, affordableMicros: Micros): number {
   if (card === null) return 0
   let affordable = 0
   let tooLong = longestCallSeconds + 1
@@ -61,7 +62,19 @@ export function affordedSeconds(card: RateCard | null, call: CallToAdmit, afford
   return affordable
 }
 
-function priceOf(card: RateCard, call: CallToAdmit, durationSeconds: number): Micros | NoPrice {
+/** The most calls of one campaign that may be live at once. */
+const mostLiveCalls = 100
+
+/** How many calls of a campaign may be live at once: those that are, and as many more as a buffer each is there for. */
+export function liveCallsAfforded(availableMicros: Micros, liveCalls: number): number {
+  let calls = Math.min(liveCalls, mostLiveCalls)
+  for (let left = availableMicros; calls < mostLiveCalls && left >= leastBufferMicros; calls += 1) {
+    left = micros(left - leastBufferMicros)
+  }
+  return calls
+}
+
+function priceOf(card: RateCard, call: PricedCall, durationSeconds: number): Micros | NoPrice {
   const rating = rateUsage(card, { ...call, kind: 'call', durationSeconds })
   if (rating.outcome === 'rated') return rating.totalMicros
   if (rating.outcome === 'free') return micros(0n)

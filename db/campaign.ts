@@ -36,6 +36,28 @@ export async function findCampaign(
   return row ?? null
 }
 
+/** A name for a campaign among those of several workspaces. */
+export function campaignName(of: { workspaceId: string; campaignId?: string | undefined }): string {
+  return `${of.workspaceId}\n${of.campaignId ?? ''}`
+}
+
+/** The campaigns that calls belong to, by `campaignName`. One that nobody started or stopped here is not in it. */
+export async function findCampaigns(
+  trx: Tx,
+  calls: readonly { workspaceId: string; campaignId?: string | undefined }[],
+): Promise<Map<string, Pick<Campaign, 'status' | 'pausedBy'>>> {
+  const named = calls.filter((call) => call.campaignId !== undefined)
+  if (named.length === 0) return new Map()
+  const { rows } = await sql<Pick<Campaign, 'workspaceId' | 'campaignId' | 'status' | 'pausedBy'>>`/* find-campaigns */
+    select distinct workspace_id as "workspaceId", campaign_id as "campaignId", status, paused_by as "pausedBy"
+    from unnest(
+      ${textArray(named.map((call) => call.workspaceId))}::text[],
+      ${textArray(named.map((call) => call.campaignId ?? null))}::text[]
+    ) as asked (workspace_id, campaign_id)
+    join campaign using (workspace_id, campaign_id)`.execute(trx)
+  return new Map(rows.map(({ status, pausedBy, ...row }) => [campaignName(row), { status, pausedBy }]))
+}
+
 /** Writes a campaign's state down, new or changed, under its wallet's lock. */
 export async function saveCampaign(
   trx: Tx,

@@ -5,12 +5,17 @@
 import { sql } from 'kysely'
 
 import type { WorkspaceId } from '../billing/ids.ts'
-import { micros, type Micros } from '../billing/money.ts'
+import type { Micros } from '../billing/money.ts'
 import { textArray } from './array-parameter.ts'
 import type { Db, HoldState, Tx } from './schema.ts'
-import type { LockedWallet } from './wallet.ts'
+import { lockFreeWallets, type LockedWallet } from './wallet.ts'
 
-/** Ends the open holds of calls, whose wallets the caller has locked. Calls without an open hold are passed over. */
+/**
+ * Ends the open holds of calls, whose wallets the caller has locked. Calls without an open hold are passed over, and so are
+ * those that were to expire and have been heard of meanwhile.
+ *
+ * Shape: how many were ended.
+ */
 export async function endHolds(
   trx: Tx,
   calls: readonly { workspaceId: string; callId: string }[],
@@ -19,12 +24,13 @@ export async function endHolds(
   if (calls.length === 0) return 0
   const { rows } = await sql<{ ended: bigint }>`/* end-holds */
     with ended as (
-      update hold set state = ${state}, ended_at = clock_timestamp()
+      update hold set state = ${state}::text, ended_at = clock_timestamp()
       from unnest(
         ${textArray(calls.map((call) => call.workspaceId))}::text[],
         ${textArray(calls.map((call) => call.callId))}::text[]
       ) as call (workspace_id, call_id)
       where hold.workspace_id = call.workspace_id and hold.call_id = call.call_id and hold.state = 'open'
+        and (${state}::text <> 'expired' or hold.expires_at <= clock_timestamp())
       returning hold.workspace_id, hold.amount_micros
     ), freed as (
       select workspace_id, sum(amount_micros) as amount_micros, count(*) as holds from ended group by workspace_id
@@ -51,6 +57,8 @@ export type Hold = {
   startedAt: Date
   heardAt: Date
   expiresAt: Date
+  /** The call is over; its usage may still be to come. */
+  hungUpAt: Date | null
   endedAt: Date | null
 }
 
@@ -65,29 +73,26 @@ export async function findHold(
   return row ?? null
 }
 
-/** Says that a live call was heard of, and sets aside as much as is now needed for it. */
+/** Says that a live call was heard of, and sets aside as much as is now needed for it. `hold` was read under the lock. */
 export async function changeHold(
   trx: Tx,
   wallet: LockedWallet,
   hold: Hold,
   { amountMicros, now, expiresAt }: { amountMicros: Micros; now: Date; expiresAt: Date },
 ): Promise<void> {
-  await trx
-    .updateTable('hold')
-    .set({ amount_micros: amountMicros, heard_at: now, expires_at: expiresAt })
-    .where('workspace_id', '=', wallet.workspaceId)
-    .where('call_id', '=', hold.callId)
-    .where('state', '=', 'open')
-    .execute()
-  await trx
-    .updateTable('wallet')
-    .set({ held_micros: micros(wallet.heldMicros - hold.amountMicros + amountMicros) })
-    .where('workspace_id', '=', wallet.workspaceId)
-    .execute()
+  await sql`
+    with changed as (
+      update hold set amount_micros = ${amountMicros}, heard_at = ${now}, expires_at = ${expiresAt}
+      where workspace_id = ${wallet.workspaceId} and call_id = ${hold.callId} and state = 'open'
+        and amount_micros = ${hold.amountMicros}
+      returning workspace_id
+    )
+    update wallet set held_micros = held_micros + ${amountMicros - hold.amountMicros}
+    from changed where wallet.workspace_id = changed.workspace_id`.execute(trx)
 }
 
 /** Open holds whose calls have gone silent, by wallet. */
-export async function listSilentHolds(
+async function listSilentHolds(
   db: Db,
   limit: number,
 ): Promise<{ workspaceId: WorkspaceId; callId: string }[]> {
@@ -102,30 +107,57 @@ export async function listSilentHolds(
   return rows
 }
 
-/** Calls that were admitted, went silent, and of which no usage ever came. */
+/**
+ * Ends holds whose calls have gone silent, in one transaction; wallets in use elsewhere are left for the next time.
+ *
+ * Shape: the calls whose holds were ended, and whether there may be more.
+ */
+export async function expireSilentHolds(
+  trx: Tx,
+  limit: number,
+): Promise<{ expired: number; more: boolean }> {
+  const silent = await listSilentHolds(trx, limit)
+  if (silent.length === 0) return { expired: 0, more: false }
+  const workspaceIds = [...new Set(silent.map((call) => call.workspaceId))].toSorted()
+  const { locked } = await lockFreeWallets(trx, workspaceIds)
+  const expired = await endHolds(
+    trx,
+    silent.filter((call) => locked.has(call.workspaceId)),
+    'expired',
+  )
+  return { expired, more: silent.length === limit && expired > 0 }
+}
+
+/** Calls that were admitted, went silent, and of which no usage ever came: newest first, and how many there are in all. */
 export async function listUnbilledCalls(
   db: Db,
-  { workspaceId, limit }: { workspaceId?: WorkspaceId | undefined; limit: number },
-): Promise<Hold[]> {
-  return await selectHolds(db)
-    .where('state', '=', 'expired')
+  {
+    workspaceId,
+    limit,
+    offset = 0,
+  }: { workspaceId?: WorkspaceId | undefined; limit: number; offset?: number },
+): Promise<{ calls: Hold[]; total: number }> {
+  const calls = await selectHolds(db)
+    .where(isUnbilled)
     .$if(workspaceId !== undefined, (query) => query.where(sql`hold.workspace_id`, '=', workspaceId))
-    .where((where) =>
-      where.not(
-        where.exists(
-          where
-            .selectFrom('usage_event')
-            .select('usage_event.key')
-            .whereRef('usage_event.workspace_id', '=', 'hold.workspace_id')
-            .where('usage_event.key', '=', sql<string>`'call/' || hold.call_id`)
-            .where('usage_event.state', 'in', ['posted', 'free']),
-        ),
-      ),
-    )
     .orderBy('ended_at', 'desc')
+    .orderBy('call_id')
     .limit(limit)
+    .offset(offset)
     .execute()
+  const { total } = await db
+    .selectFrom('hold')
+    .select(sql<number>`count(*)::int`.as('total'))
+    .where(isUnbilled)
+    .$if(workspaceId !== undefined, (query) => query.where(sql`hold.workspace_id`, '=', workspaceId))
+    .executeTakeFirstOrThrow()
+  return { calls, total }
 }
+
+/** What was set aside has not been billed either: somebody has to mend it. */
+const isUnbilled = sql<boolean>`hold.state = 'expired' and not exists (
+  select from usage_event where usage_event.workspace_id = hold.workspace_id
+    and usage_event.key = 'call/' || hold.call_id and usage_event.state in ('received', 'posted', 'free'))`
 
 function selectHolds(db: Db) {
   return db
@@ -144,6 +176,7 @@ function selectHolds(db: Db) {
       'started_at as startedAt',
       'heard_at as heardAt',
       'expires_at as expiresAt',
+      'hung_up_at as hungUpAt',
       'ended_at as endedAt',
     ])
 }
