@@ -101,6 +101,14 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     create index ledger_transaction_besides_usage on ledger_transaction (workspace_id, wallet_sequence)
     include (kind, amount_micros) where kind not in ('call', 'message', 'number_rental')`.execute(db)
 
+  // What the metrics count every few seconds: attempts that are under way, and those of the last day.
+  await sql`
+    create index top_up_under_way on top_up (state)
+    where state in ('ready', 'submitting', 'unknown', 'processing', 'needs_review', 'awaiting_customer')`.execute(
+    db,
+  )
+  await sql`create index top_up_last_changed on top_up (changed_at)`.execute(db)
+
   const worker = sql.id('wallet_worker')
   await sql`grant select on hold, campaign, api_key, idempotent_request to ${worker}, wallet_auditor`.execute(
     db,
