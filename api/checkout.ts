@@ -10,6 +10,7 @@ import { bindPaddleCustomer, findPaddleCustomer } from '../db/paddle-customer.ts
 import type { Db } from '../db/schema.ts'
 import { moveTopUp, newTopUpId, openTopUp } from '../db/top-up.ts'
 import { withLockedWallet } from '../db/wallet.ts'
+import type { CheckoutCreated } from '../paddle/checkout.ts'
 import type { PaddleGateway } from '../paddle/gateway.ts'
 import type { PaddleRefusal } from '../paddle/outcome.ts'
 
@@ -18,10 +19,16 @@ export type Checkouts = {
   gateway: Pick<PaddleGateway, 'openCustomer' | 'createCheckout' | 'createCardSetup'>
 }
 
-/** Whose checkout it is. The e-mail address is asked for once; after that the customer at Paddle is known. */
-export type Payer = { workspaceId: WorkspaceId; email: string; actor: string }
+/** Whose checkout it is. The e-mail address is needed once; after that the customer at Paddle is known, and stays. */
+export type Payer = { workspaceId: WorkspaceId; email?: string | undefined; actor: string }
 
-type NoCustomer = { outcome: 'no_wallet' } | { outcome: 'customer_differs' } | PaddleRefusal
+/** Why there is no checkout. */
+export type NoCheckout =
+  | { outcome: 'no_wallet' }
+  | { outcome: 'email_needed' }
+  /** Paddle takes no customer of this address. */
+  | { outcome: 'email_refused' }
+  | PaddleRefusal
 
 /** Shape: the page at Paddle where `amountMicros` and tax are paid, and the card is kept if `saveCard`. */
 export async function openCheckout(
@@ -29,13 +36,16 @@ export async function openCheckout(
   payer: Payer,
   { amountMicros, saveCard }: { amountMicros: Micros; saveCard: boolean },
 ): Promise<
-  | { outcome: 'created'; topUpId: TopUpId; paddleTransactionId: string; checkoutUrl: string | null }
-  | NoCustomer
+  | { outcome: 'created'; topUpId: TopUpId; paddleTransactionId: string; checkoutUrl: string }
+  /** No money is taken while the wallet is frozen. */
+  | { outcome: 'frozen' }
+  | NoCheckout
 > {
   const customer = await openCustomer({ db, gateway }, payer)
   if (customer.outcome !== 'known') return customer
   const { workspaceId } = payer
   const topUp = await withLockedWallet(db, workspaceId, async (trx, wallet) => {
+    if (wallet.frozen) return 'frozen'
     const now = await readClock(trx)
     const dueAt = new Date(now.getTime() + firstLookMs)
     const topUpId = newTopUpId(now)
@@ -49,9 +59,12 @@ export async function openCheckout(
     return await openTopUp(trx, wallet, { ...fields, dueAt }, now)
   })
   if (topUp === null) return { outcome: 'no_wallet' }
+  if (topUp === 'frozen') return { outcome: 'frozen' }
   const { topUpId } = topUp
   const { customerId } = customer
-  const created = await gateway.createCheckout({ customerId, workspaceId, topUpId, amountMicros, saveCard })
+  const created = addressed(
+    await gateway.createCheckout({ customerId, workspaceId, topUpId, amountMicros, saveCard }),
+  )
   await withLockedWallet(db, workspaceId, async (trx, wallet) => {
     const states = ['awaiting_customer'] as const
     const change =
@@ -74,11 +87,11 @@ export async function openCheckout(
 export async function openCardSetup(
   { db, gateway }: Checkouts,
   payer: Payer,
-): Promise<{ outcome: 'created'; paddleTransactionId: string; checkoutUrl: string | null } | NoCustomer> {
+): Promise<{ outcome: 'created'; paddleTransactionId: string; checkoutUrl: string } | NoCheckout> {
   const customer = await openCustomer({ db, gateway }, payer)
   if (customer.outcome !== 'known') return customer
   const { customerId } = customer
-  const created = await gateway.createCardSetup({ customerId, workspaceId: payer.workspaceId })
+  const created = addressed(await gateway.createCardSetup({ customerId, workspaceId: payer.workspaceId }))
   if (created.outcome !== 'created') return created
   const { transactionId: paddleTransactionId, checkoutUrl } = created
   return { outcome: 'created', paddleTransactionId, checkoutUrl }
@@ -87,18 +100,35 @@ export async function openCardSetup(
 /** When a checkout whose news never came is asked for. */
 const firstLookMs = giveUpAfterMs / 96
 
+/** Without a default payment link Paddle makes a transaction that nobody can pay. */
+export function addressed(
+  created: CheckoutCreated | PaddleRefusal,
+): (CheckoutCreated & { checkoutUrl: string }) | PaddleRefusal {
+  if (created.outcome !== 'created') return created
+  const { checkoutUrl } = created
+  return checkoutUrl === null
+    ? { outcome: 'rejected', code: 'transaction_default_checkout_url_not_set' }
+    : { ...created, checkoutUrl }
+}
+
 async function openCustomer(
   { db, gateway }: Checkouts,
   { workspaceId, email, actor }: Payer,
-): Promise<{ outcome: 'known'; customerId: string } | NoCustomer> {
+): Promise<{ outcome: 'known'; customerId: string } | NoCheckout> {
   const known = await findPaddleCustomer(db, workspaceId)
   if (known !== null) return { outcome: 'known', customerId: known.customerId }
+  if (email === undefined) return { outcome: 'email_needed' }
   const opened = await gateway.openCustomer({ workspaceId, email })
+  if (opened.outcome === 'rejected' && aboutEmail.has(opened.code)) return { outcome: 'email_refused' }
   if (opened.outcome !== 'opened') return opened
   const { customerId } = opened.customer
-  const bound = await withLockedWallet(db, workspaceId, (trx, wallet) =>
-    bindPaddleCustomer(trx, wallet, { customerId, email }, actor),
-  )
-  if (bound === null) return { outcome: 'no_wallet' }
-  return bound === 'bound_to_another' ? { outcome: 'customer_differs' } : { outcome: 'known', customerId }
+  const bound = await withLockedWallet(db, workspaceId, async (trx, wallet) => {
+    await bindPaddleCustomer(trx, wallet, { customerId, email }, actor)
+    // Where two were opened at once, with two addresses, the first one stays.
+    return await findPaddleCustomer(trx, workspaceId)
+  })
+  return bound === null ? { outcome: 'no_wallet' } : { outcome: 'known', customerId: bound.customerId }
 }
+
+/** An archived customer has it, or it is none to Paddle. */
+const aboutEmail = new Set(['customer_already_exists', 'customer_email_domain_not_allowed', 'invalid_field'])

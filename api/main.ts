@@ -4,6 +4,7 @@ import { assertMigrated } from '../db/migrate.ts'
 import { readApiConfig, type ApiConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { closeOnSignal } from '../runtime/shutdown.ts'
+import { connectPaddle } from './paddle-context.ts'
 import { createServer } from './server.ts'
 
 async function main(): Promise<void> {
@@ -24,10 +25,14 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
       log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another'),
   })
   await assertMigrated(db)
+  const paddle = connectPaddle(config.paddle, log)
+  if (paddle === null) log.warn('PADDLE_API_KEY is not set: no checkout is opened and no top-up is taken')
   const server = createServer({
     db,
     log,
     webhooks: { secrets: config.webhookSecrets, toleranceMs: config.webhookToleranceMs },
+    paddle: paddle?.gateway ?? null,
+    mostTopUpMicros: config.mostTopUpMicros,
   })
   const url = await server.listen({ host: config.host, port: config.port })
   log.info({ url }, 'the API answers')
@@ -35,7 +40,7 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
     url,
     close: async () => {
       await server.close()
-      await db.destroy()
+      await Promise.all([db.destroy(), paddle?.close()])
     },
   }
 }

@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 import { countRefusedWebhooks, receivePaddleEvent } from '../db/paddle-event.ts'
 import type { Db } from '../db/schema.ts'
@@ -21,7 +21,8 @@ export type WebhookOptions = {
   toleranceMs: number
 }
 
-const path = '/webhooks/paddle'
+/** The second is what older deployments told Paddle. */
+const paths = ['/webhooks/paddle', '/v1/payments/webhooks/paddle']
 
 /**
  * Shape: 200 once it is stored, also when it was stored before; 401 and only a count of it when it is not from Paddle; 413
@@ -32,6 +33,31 @@ export function registerPaddleWebhook(
   { db, log, secrets, toleranceMs }: WebhookOptions & { db: Db; log: Log },
 ): void {
   const refusals = startCountingRefusals(server, db, log)
+  const receive = async (request: FastifyRequest, reply: FastifyReply) => {
+    const rawBody = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
+    const header = request.headers['paddle-signature']
+    const verdict = verifyPaddleSignature({
+      rawBody,
+      header: typeof header === 'string' ? header : undefined,
+      secrets,
+      now: new Date(),
+      toleranceMs,
+    })
+    if (verdict.outcome === 'refused') {
+      refusals.add(verdict.reason)
+      return await sendError(reply, {
+        status: 401,
+        code: verdict.reason,
+        message: refusalMessages[verdict.reason],
+      })
+    }
+    const event = storedAs(rawBody)
+    const outcome = await db.transaction().execute((trx) => receivePaddleEvent(trx, event))
+    const { eventId, eventType } = event
+    log.info({ requestId: request.id, eventId, eventType, outcome }, 'Paddle webhook stored')
+    return { status: outcome }
+  }
+
   server.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     // The signature is over the bytes: nothing may read them before it is checked.
@@ -40,30 +66,7 @@ export function registerPaddleWebhook(
       const { status, code } = errorOf(error, request)
       if (status < 500) refusals.add(code)
     })
-    scope.post(path, { config: { scope: 'public' } }, async (request, reply) => {
-      const rawBody = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const header = request.headers['paddle-signature']
-      const verdict = verifyPaddleSignature({
-        rawBody,
-        header: typeof header === 'string' ? header : undefined,
-        secrets,
-        now: new Date(),
-        toleranceMs,
-      })
-      if (verdict.outcome === 'refused') {
-        refusals.add(verdict.reason)
-        return await sendError(reply, {
-          status: 401,
-          code: verdict.reason,
-          message: refusalMessages[verdict.reason],
-        })
-      }
-      const event = storedAs(rawBody)
-      const outcome = await db.transaction().execute((trx) => receivePaddleEvent(trx, event))
-      const { eventId, eventType } = event
-      log.info({ requestId: request.id, eventId, eventType, outcome }, 'Paddle webhook stored')
-      return { status: outcome }
-    })
+    for (const path of paths) scope.post(path, { config: { scope: 'public' } }, receive)
   })
 }
 

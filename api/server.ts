@@ -2,15 +2,21 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 
+import { micros, type Micros } from '../billing/money.ts'
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
 import { registerAuthentication } from './authentication.ts'
+import { registerAutoRechargeRoutes } from './auto-recharge-routes.ts'
+import { registerCardRoutes } from './card-routes.ts'
 import { registerDocsPage } from './docs-page.ts'
 import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, sendError } from './errors.ts'
 import { registerHealthRoutes } from './health-routes.ts'
 import { registerOpenApi } from './openapi.ts'
 import { registerIdempotency } from './idempotency.ts'
+import type { ApiPaddle } from './paddle-context.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
+import { registerPaymentRoutes } from './payment-routes.ts'
+import { registerTopUpRoutes } from './top-up-routes.ts'
 import { registerWalletRoutes } from './wallet-routes.ts'
 
 export type ServerLimits = {
@@ -32,6 +38,10 @@ export type ApiContext = {
   operatorKey?: string | null
   /** Asks Redis for a sign of life; null when there is none to ask. */
   pingRedis?: (() => Promise<unknown>) | null
+  /** Opens checkouts and removes cards; null where no Paddle is configured. */
+  paddle?: ApiPaddle | null
+  /** The most that one top-up may bring. */
+  mostTopUpMicros?: Micros
   limits?: ServerLimits
 }
 
@@ -49,6 +59,8 @@ export function createServer({
   webhooks,
   operatorKey = null,
   pingRedis = null,
+  paddle = null,
+  mostTopUpMicros = micros(2_000_000_000n),
   limits = defaultLimits,
 }: ApiContext): FastifyInstance {
   const server = fastify({
@@ -86,6 +98,11 @@ export function createServer({
   registerHealthRoutes(api, { db, pingRedis })
   registerPaddleWebhook(server, { db, log, ...webhooks })
   registerWalletRoutes(api, { db, log })
+  const moneyIn = { db, log, paddle, mostTopUpMicros }
+  registerTopUpRoutes(api, moneyIn)
+  registerPaymentRoutes(api, moneyIn)
+  registerCardRoutes(api, moneyIn)
+  registerAutoRechargeRoutes(api, moneyIn)
   return server
 }
 

@@ -1,4 +1,6 @@
 /** Who changed what about money, cards and settings, and when. Append-only. */
+import { sql } from 'kysely'
+
 import type { WorkspaceId } from '../billing/ids.ts'
 import type { Db, Tx } from './schema.ts'
 
@@ -10,11 +12,15 @@ export type AuditAction =
   | 'card.saved'
   | 'card.changed'
   | 'card.removed'
+  | 'card.removal_asked'
   | 'wallet.frozen'
   | 'wallet.unfrozen'
   | 'top_up.second_capture'
   | 'top_up.resolved'
   | 'customer.bound'
+  | 'workspace.opened'
+  | 'key.created'
+  | 'key.revoked'
 
 /** `actor`: `paddle`, `system`, or the person or key that asked. `detail` holds no secret and no card number. */
 export async function writeAudit(
@@ -35,13 +41,28 @@ export async function writeAudit(
 export type AuditEntry = { actor: string; action: string; detail: unknown; happenedAt: Date }
 
 /** Newest first. */
-export async function listAudit(db: Db, workspaceId: WorkspaceId, limit: number): Promise<AuditEntry[]> {
+export async function listAudit(
+  db: Db,
+  workspaceId: WorkspaceId,
+  limit: number,
+  offset = 0,
+): Promise<AuditEntry[]> {
   const rows = await db
     .selectFrom('audit_log')
     .select(['actor', 'action', 'detail', 'happened_at as happenedAt'])
     .where('workspace_id', '=', workspaceId)
     .orderBy('entry', 'desc')
     .limit(limit)
+    .offset(offset)
     .execute()
   return rows
+}
+
+export async function countAudit(db: Db, workspaceId: WorkspaceId): Promise<number> {
+  const { count } = await db
+    .selectFrom('audit_log')
+    .select(sql<number>`count(*)::integer`.as('count'))
+    .where('workspace_id', '=', workspaceId)
+    .executeTakeFirstOrThrow()
+  return count
 }

@@ -2,8 +2,14 @@
 import { z } from 'zod'
 
 import { BillingError } from '../billing/billing-error.ts'
+import { parseUsd, type Micros } from '../billing/money.ts'
 import { describeIssues } from '../billing/parse-issues.ts'
-import { defaultChargeTiming, type ChargeTiming } from '../billing/top-up.ts'
+import {
+  defaultChargeTiming,
+  leastTopUpMicros,
+  mostTopUpMicros,
+  type ChargeTiming,
+} from '../billing/top-up.ts'
 import { defaultQueuePrefix } from '../jobs/queues.ts'
 
 const url = (protocols: readonly string[], example: string) =>
@@ -48,6 +54,17 @@ const workerEnvironment = z.object({
   CHARGE_RETRY_MS: milliseconds(defaultChargeTiming.retryMs),
 })
 
+/** Micro-dollars. */
+const topUpMaximum = z
+  .string()
+  .regex(/^[1-9]\d{0,4}(?:\.\d{1,2})?$/, 'expected dollars such as 2000')
+  .transform(parseUsd)
+  .refine(
+    (amount) => amount >= leastTopUpMicros && amount <= mostTopUpMicros,
+    'expected dollars from 5 to 10000',
+  )
+  .prefault('2000')
+
 const apiEnvironment = z.object({
   ...processFields,
   API_HOST: z.string().min(1).prefault('127.0.0.1'),
@@ -60,6 +77,7 @@ const apiEnvironment = z.object({
       'expected secrets of at least 16 characters, separated by commas',
     ),
   PADDLE_WEBHOOK_TOLERANCE_MS: milliseconds(60_000),
+  TOP_UP_MAX_USD: topUpMaximum,
 })
 
 const paddleEnvironment = z.object(paddleFields)
@@ -107,6 +125,10 @@ export type ApiConfig = {
   webhookSecrets: readonly string[]
   /** How far a webhook's time may be from ours, either way. */
   webhookToleranceMs: number
+  /** Null without a Paddle key: the API opens no checkout and takes no top-up. */
+  paddle: PaddleConfig | null
+  /** The most that one top-up may bring. */
+  mostTopUpMicros: Micros
 }
 
 /** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
@@ -135,8 +157,7 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
     postingBatchSize: read.POSTING_BATCH_SIZE,
     lockDurationMs: read.LOCK_DURATION_MS,
     stalledIntervalMs: read.STALLED_INTERVAL_MS,
-    paddle:
-      env['PADDLE_API_KEY'] === undefined || env['PADDLE_API_KEY'] === '' ? null : readPaddleConfig(env),
+    paddle: findPaddleConfig(env),
     chargesPerMinute: read.CHARGES_PER_MINUTE,
     chargeTiming,
   }
@@ -153,6 +174,10 @@ export function readPaddleConfig(env: NodeJS.ProcessEnv): PaddleConfig {
   }
 }
 
+function findPaddleConfig(env: NodeJS.ProcessEnv): PaddleConfig | null {
+  return env['PADDLE_API_KEY'] === undefined || env['PADDLE_API_KEY'] === '' ? null : readPaddleConfig(env)
+}
+
 /** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
 export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
   const read = parse(apiEnvironment, env)
@@ -163,6 +188,8 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     port: read.API_PORT,
     webhookSecrets: read.PADDLE_WEBHOOK_SECRET,
     webhookToleranceMs: read.PADDLE_WEBHOOK_TOLERANCE_MS,
+    paddle: findPaddleConfig(env),
+    mostTopUpMicros: read.TOP_UP_MAX_USD,
   }
 }
 
