@@ -1,6 +1,6 @@
 /** The queues, and where they sit in Redis. */
 
-const queueNames = ['usage', 'workspace', 'charge', 'paddle-event', 'reconcile', 'ops'] as const
+export const queueNames = ['usage', 'workspace', 'charge', 'paddle-event', 'reconcile', 'ops'] as const
 
 export type QueueName = (typeof queueNames)[number]
 
