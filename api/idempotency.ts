@@ -117,9 +117,8 @@ export function registerIdempotency(api: Api, { db, log }: { db: Db; log: Log })
     }
   })
   api.addHook('preHandler', async (request, reply) => {
-    if (request.idempotency === null) return
-    const answer = await claimOrWait(request.idempotency)
-    if (answer !== null) return await sendStored(request, reply, answer)
+    const answer = request.idempotency === null ? null : await claimOrWait(request.idempotency)
+    return answer === null ? undefined : await sendStored(request, reply, answer)
   })
   api.addHook('onSend', async (request, reply, payload) => {
     const { idempotency } = request

@@ -13,11 +13,13 @@ import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, se
 import { registerHealthRoutes } from './health-routes.ts'
 import { registerOpenApi } from './openapi.ts'
 import { registerIdempotency } from './idempotency.ts'
+import { registerKeyRoutes } from './key-routes.ts'
 import type { ApiPaddle } from './paddle-context.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
 import { registerPaymentRoutes } from './payment-routes.ts'
 import { registerTopUpRoutes } from './top-up-routes.ts'
 import { registerWalletRoutes } from './wallet-routes.ts'
+import { registerWorkspaceRoutes } from './workspace-routes.ts'
 
 export type ServerLimits = {
   /** How long the headers of a request may take to arrive. */
@@ -98,6 +100,8 @@ export function createServer({
   registerHealthRoutes(api, { db, pingRedis })
   registerPaddleWebhook(server, { db, log, ...webhooks })
   registerWalletRoutes(api, { db, log })
+  registerKeyRoutes(api, { db, log })
+  registerWorkspaceRoutes(api, { db, log })
   const moneyIn = { db, log, paddle, mostTopUpMicros }
   registerTopUpRoutes(api, moneyIn)
   registerPaymentRoutes(api, moneyIn)

@@ -23,15 +23,18 @@ export type ApiKey = {
   revokedAt: Date | null
 }
 
-/** Shape: the key itself, which is nowhere else. */
+/** The most keys of a workspace that are in force at once. */
+export const mostKeys = 100
+
+/** Shape: the key itself, which is nowhere else, and what is kept of it. */
 export async function createApiKey(
   trx: Tx,
-  key: { workspaceId: WorkspaceId; scope: ApiKeyScope; label?: string | undefined; createdBy: string },
-): Promise<{ keyId: string; secret: string }> {
+  key: { workspaceId: WorkspaceId; scope: ApiKeyScope; label?: string | null | undefined; createdBy: string },
+): Promise<{ keyId: string; secret: string; key: ApiKey }> {
   const keyId = randomText(10)
   const named = `sk_call2me_${keyId}${randomText(32)}`
   const secret = named + checksum(named)
-  await trx
+  const created = await trx
     .insertInto('api_key')
     .values({
       workspace_id: key.workspaceId,
@@ -42,8 +45,9 @@ export async function createApiKey(
       last4: secret.slice(-4),
       created_by: key.createdBy,
     })
-    .execute()
-  return { keyId, secret }
+    .returning(keyColumns)
+    .executeTakeFirstOrThrow()
+  return { keyId, secret, key: created }
 }
 
 /**
@@ -69,37 +73,89 @@ export async function findCallerByKey(
 }
 
 /** Newest first; the keys themselves are not kept. */
-export async function listApiKeys(db: Db, workspaceId: WorkspaceId): Promise<ApiKey[]> {
+export async function listApiKeys(
+  db: Db,
+  workspaceId: WorkspaceId,
+  { limit, offset }: { limit: number; offset: number },
+): Promise<ApiKey[]> {
   return await db
     .selectFrom('api_key')
-    .select([
-      'workspace_id as workspaceId',
-      'key_id as keyId',
-      'scope',
-      'label',
-      'last4',
-      'created_at as createdAt',
-      'revoked_at as revokedAt',
-    ])
+    .select(keyColumns)
     .where('workspace_id', '=', workspaceId)
     .orderBy('created_at', 'desc')
+    .orderBy('key_id')
+    .limit(limit)
+    .offset(offset)
     .execute()
 }
 
-/** Shape: false when the workspace has no such key that is in force. */
+export async function countApiKeys(
+  db: Db,
+  workspaceId: WorkspaceId,
+): Promise<{ total: number; inForce: number }> {
+  return await db
+    .selectFrom('api_key')
+    .select([
+      sql<number>`count(*)::integer`.as('total'),
+      sql<number>`(count(*) filter (where revoked_at is null))::integer`.as('inForce'),
+    ])
+    .where('workspace_id', '=', workspaceId)
+    .executeTakeFirstOrThrow()
+}
+
+export type Revocation =
+  | { outcome: 'revoked'; key: ApiKey }
+  | { outcome: 'already_revoked'; key: ApiKey }
+  | { outcome: 'last_admin' }
+  | { outcome: 'unknown' }
+
+/**
+ * Takes a key out of force, for good.
+ *
+ * Shape: `last_admin`, and nothing done, when nobody could manage the workspace's keys after it and that is not `forced`.
+ */
 export async function revokeApiKey(
   trx: Tx,
-  { workspaceId, keyId }: { workspaceId: WorkspaceId; keyId: string },
-): Promise<boolean> {
-  const { numUpdatedRows } = await trx
+  { workspaceId, keyId, forced }: { workspaceId: WorkspaceId; keyId: string; forced: boolean },
+): Promise<Revocation> {
+  // All who could be the last are locked, in one order: two who revoke each other's at once do not both succeed.
+  const admins = await trx
+    .selectFrom('api_key')
+    .select('key_id')
+    .where('workspace_id', '=', workspaceId)
+    .where('scope', '=', 'admin')
+    .where('revoked_at', 'is', null)
+    .orderBy('key_id')
+    .forNoKeyUpdate()
+    .execute()
+  if (!forced && admins.length === 1 && admins[0]?.key_id === keyId) return { outcome: 'last_admin' }
+  const revoked = await trx
     .updateTable('api_key')
     .set({ revoked_at: sql<Date>`clock_timestamp()` })
     .where('workspace_id', '=', workspaceId)
     .where('key_id', '=', keyId)
     .where('revoked_at', 'is', null)
+    .returning(keyColumns)
     .executeTakeFirst()
-  return numUpdatedRows > 0n
+  if (revoked !== undefined) return { outcome: 'revoked', key: revoked }
+  const key = await trx
+    .selectFrom('api_key')
+    .select(keyColumns)
+    .where('workspace_id', '=', workspaceId)
+    .where('key_id', '=', keyId)
+    .executeTakeFirst()
+  return key === undefined ? { outcome: 'unknown' } : { outcome: 'already_revoked', key }
 }
+
+const keyColumns = [
+  'workspace_id as workspaceId',
+  'key_id as keyId',
+  'scope',
+  'label',
+  'last4',
+  'created_at as createdAt',
+  'revoked_at as revokedAt',
+] as const
 
 function randomText(length: number): string {
   return Array.from({ length }, () => alphabet[randomInt(alphabet.length)]).join('')

@@ -101,11 +101,12 @@ export async function giveUpRequest(db: Db, name: RequestName, claim: string): P
 export async function purgeIdempotentRequests(db: Db, { most }: { most: number }): Promise<number> {
   const forgotten = await db
     .deleteFrom('idempotent_request')
-    .where(({ eb, refTuple, selectFrom }) =>
-      eb(
-        refTuple('workspace_id', 'route', 'idempotency_key'),
+    .where((row) =>
+      row(
+        row.refTuple('workspace_id', 'route', 'idempotency_key'),
         'in',
-        selectFrom('idempotent_request')
+        row
+          .selectFrom('idempotent_request')
           .select(['workspace_id', 'route', 'idempotency_key'])
           .where('created_at', '<', sql<Date>`clock_timestamp() - ${keptDays} * interval '1 day'`)
           .orderBy('created_at')

@@ -3,7 +3,9 @@
  * a workspace of the test's own and keys of every scope.
  */
 import type { FastifyInstance } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 
+import type { Api } from '../../api/api.ts'
 import { createServer, type ApiContext } from '../../api/server.ts'
 import type { WorkspaceId } from '../../billing/ids.ts'
 import { createApiKey } from '../../db/api-key.ts'
@@ -46,22 +48,22 @@ export const test = base.extend<{
   api: TestApi
   ownApi: TestApi
   /** As `api`, with something of the context replaced. */
-  startTestApi: (options: TestApiOptions) => Promise<TestApi>
+  startTestApi: (options?: TestApiOptions) => Promise<TestApi>
 }>({
   api: async ({ place, db }, use) => {
-    const api = await givenApi(db, { databaseUrl: place.databaseUrl })
+    const api = await givenApi({ db, databaseUrl: place.databaseUrl })
     await use(api)
     await api.close()
   },
   ownApi: async ({ ownPlace, ownDb }, use) => {
-    const api = await givenApi(ownDb, { databaseUrl: ownPlace.databaseUrl })
+    const api = await givenApi({ db: ownDb, databaseUrl: ownPlace.databaseUrl })
     await use(api)
     await api.close()
   },
-  startTestApi: async ({ db }, use) => {
+  startTestApi: async ({ db, place }, use) => {
     const started: TestApi[] = []
     await use(async (options) => {
-      const api = await givenApi(db, options)
+      const api = await givenApi({ db, databaseUrl: place.databaseUrl, ...options })
       started.push(api)
       return api
     })
@@ -70,13 +72,22 @@ export const test = base.extend<{
 })
 
 export type TestApiOptions = {
-  databaseUrl: string
+  /** Another database than the file's; `db` is a pool on it, for what is given. */
+  databaseUrl?: string
+  db?: Db
   /** What differs from the server that tests are given. */
   context?: Partial<ApiContext>
+  /** Routes beside the API's own, for what a test has to see from inside. */
+  routes?: (api: Api) => void
 }
 
-/** Shape: `db` is where the workspace is opened; the API has a pool of its own, with the role that it has in production. */
-export async function givenApi(db: Db, { databaseUrl, context }: TestApiOptions): Promise<TestApi> {
+/** Shape: the API has a pool of its own, with the role that it has in production. */
+async function givenApi({
+  databaseUrl,
+  db,
+  context,
+  routes,
+}: TestApiOptions & { databaseUrl: string; db: Db }): Promise<TestApi> {
   const pool = connect(databaseUrl, { profile: 'worker', name: 'api', poolSize: 8 })
   const { log, lines } = captureLog()
   const server = createServer({
@@ -86,6 +97,7 @@ export async function givenApi(db: Db, { databaseUrl, context }: TestApiOptions)
     operatorKey,
     ...context,
   })
+  routes?.(server.withTypeProvider<ZodTypeProvider>())
   await server.ready()
   const close = async (): Promise<void> => {
     await server.close()
@@ -129,7 +141,7 @@ async function seenFromNewWorkspace(
 }
 
 /** A key of each scope, in force. */
-export async function givenKeys(db: Db, workspaceId: WorkspaceId): Promise<Record<ApiKeyScope, string>> {
+async function givenKeys(db: Db, workspaceId: WorkspaceId): Promise<Record<ApiKeyScope, string>> {
   return await db.transaction().execute(async (trx) => {
     const create = async (scope: ApiKeyScope): Promise<string> =>
       (await createApiKey(trx, { workspaceId, scope, createdBy: 'test' })).secret
