@@ -3,7 +3,9 @@ import { connect } from '../db/connect.ts'
 import { assertMigrated } from '../db/migrate.ts'
 import { readApiConfig, type ApiConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
+import { createHttpMetrics } from '../runtime/metrics.ts'
 import { closeOnSignal } from '../runtime/shutdown.ts'
+import { startOps } from './ops.ts'
 import { connectPaddle } from './paddle-context.ts'
 import { createServer } from './server.ts'
 
@@ -27,9 +29,13 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
   await assertMigrated(db)
   const paddle = connectPaddle(config.paddle, log)
   if (paddle === null) log.warn('PADDLE_API_KEY is not set: no checkout is opened and no top-up is taken')
+  const http = createHttpMetrics()
+  const ops = await startOps(config.ops, { databaseUrl: config.databaseUrl, log, http })
   const server = createServer({
     db,
     log,
+    http,
+    pingRedis: ops.pingRedis,
     webhooks: { secrets: config.webhookSecrets, toleranceMs: config.webhookToleranceMs },
     paddle: paddle?.gateway ?? null,
     mostTopUpMicros: config.mostTopUpMicros,
@@ -39,7 +45,7 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
   return {
     url,
     close: async () => {
-      await server.close()
+      await Promise.all([server.close(), ops.close()])
       await Promise.all([db.destroy(), paddle?.close()])
     },
   }

@@ -41,7 +41,7 @@ const halfAMinute = 30_000
 const fewMinutes = 300_000
 
 export function metricSources(
-  { db, queues }: { db: Db; queues: readonly CountedQueue[] },
+  { db, readQueues }: { db: Db; readQueues: () => readonly CountedQueue[] },
   registers: Registers,
 ): Source[] {
   return [
@@ -55,7 +55,7 @@ export function metricSources(
     walletSource(db, registers),
     ledgerSource(db, registers),
     heartbeatSource(db, registers),
-    queueSource(queues, registers),
+    queueSource(readQueues, registers),
   ]
 }
 
@@ -251,11 +251,14 @@ function heartbeatSource(db: Db, registers: Registers): Source {
   })
 }
 
-function queueSource(queues: readonly CountedQueue[], registers: Registers): Source {
+function queueSource(readQueues: () => readonly CountedQueue[], registers: Registers): Source {
   const jobs = labelled(registers, 'wallet_queue_jobs', 'Jobs in Redis', ['queue', 'state'])
   return source('queues', fewSeconds, async () => {
     const counts = await Promise.all(
-      queues.map(async (queue) => ({ queue: queue.name, counts: await queue.getJobCounts(...queueStates) })),
+      readQueues().map(async (queue) => ({
+        queue: queue.name,
+        counts: await queue.getJobCounts(...queueStates),
+      })),
     )
     jobs.reset()
     for (const each of counts) {

@@ -16,7 +16,7 @@ export type MetricsContext = {
   log: Log
   http: HttpMetrics
   /** None when this process was given no Redis. */
-  queues: readonly CountedQueue[]
+  readQueues: () => readonly CountedQueue[]
 }
 
 /** How long one scrape waits for a part. */
@@ -31,7 +31,7 @@ export function registerMetricsRoute(server: FastifyInstance, context: MetricsCo
   })
 }
 
-function gatherer({ db, log, http: { registry }, queues }: MetricsContext): () => Promise<void> {
+function gatherer({ db, log, http: { registry }, readQueues }: MetricsContext): () => Promise<void> {
   const registers = [registry]
   const up = new Gauge({
     name: 'wallet_metric_source_up',
@@ -39,7 +39,7 @@ function gatherer({ db, log, http: { registry }, queues }: MetricsContext): () =
     labelNames: ['source'],
     registers,
   })
-  const sources = metricSources({ db, queues }, registers).map(({ name, believedMs, read }) => ({
+  const sources = metricSources({ db, readQueues }, registers).map(({ name, believedMs, read }) => ({
     name,
     read: cached(believedMs, read),
   }))

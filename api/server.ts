@@ -5,6 +5,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import { micros, type Micros } from '../billing/money.ts'
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
+import type { HttpMetrics } from '../runtime/metrics.ts'
 import { registerAuthentication } from './authentication.ts'
 import { registerAutoRechargeRoutes } from './auto-recharge-routes.ts'
 import { registerCardRoutes } from './card-routes.ts'
@@ -18,7 +19,11 @@ import type { ApiPaddle } from './paddle-context.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
 import { registerPaymentRoutes } from './payment-routes.ts'
 import { registerTopUpRoutes } from './top-up-routes.ts'
+import { registerPricingRoutes } from './pricing-routes.ts'
+import { registerReceiptRoutes } from './receipt-routes.ts'
+import { registerUsageStatsRoutes } from './usage-stats-routes.ts'
 import { registerWalletRoutes } from './wallet-routes.ts'
+import { registerWalletTransactionRoutes } from './wallet-transaction-routes.ts'
 import { registerWorkspaceRoutes } from './workspace-routes.ts'
 
 export type ServerLimits = {
@@ -38,6 +43,8 @@ export type ApiContext = {
   webhooks: WebhookOptions
   /** The key of whoever runs this deployment; null when there is none. */
   operatorKey?: string | null
+  /** Where answers are counted. */
+  http?: HttpMetrics | null
   /** Asks Redis for a sign of life; null when there is none to ask. */
   pingRedis?: (() => Promise<unknown>) | null
   /** Opens checkouts and removes cards; null where no Paddle is configured. */
@@ -60,6 +67,7 @@ export function createServer({
   log,
   webhooks,
   operatorKey = null,
+  http = null,
   pingRedis = null,
   paddle = null,
   mostTopUpMicros = micros(2_000_000_000n),
@@ -94,12 +102,17 @@ export function createServer({
     const route = request.routeOptions.url
     const fields = { requestId: request.id, method: request.method, route, status: reply.statusCode }
     log.debug({ ...fields, durationMs: Math.round(reply.elapsedTime) }, 'answered')
+    http?.onAnswer({ ...fields, route: route ?? 'none', durationMs: reply.elapsedTime })
   })
   registerOpenApi(api)
   registerDocsPage(api)
   registerHealthRoutes(api, { db, pingRedis })
   registerPaddleWebhook(server, { db, log, ...webhooks })
   registerWalletRoutes(api, { db, log })
+  registerWalletTransactionRoutes(api, { db, log })
+  registerReceiptRoutes(api, { db, log })
+  registerUsageStatsRoutes(api, { db, log })
+  registerPricingRoutes(api, { db, log })
   registerKeyRoutes(api, { db, log })
   registerWorkspaceRoutes(api, { db, log })
   const moneyIn = { db, log, paddle, mostTopUpMicros }

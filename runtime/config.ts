@@ -82,6 +82,34 @@ const apiEnvironment = z.object({
 
 const paddleEnvironment = z.object(paddleFields)
 
+const portNumber = z.coerce.number().pipe(z.int().min(0).max(65_535))
+
+/** Compose passes on what is not set as nothing. */
+const unlessEmpty = <Schema extends z.ZodType>(schema: Schema) =>
+  z.preprocess((text) => (text === '' ? undefined : text), schema.optional())
+
+const opsHost = z.string().min(1).prefault('127.0.0.1')
+
+const opsEnvironment = z
+  .object({
+    OPS_HOST: opsHost,
+    OPS_PORT: portNumber.prefault(9464),
+    OPS_USER: unlessEmpty(z.string().regex(/^[^:]+$/, 'expected a name without a colon')),
+    OPS_PASSWORD: unlessEmpty(z.string().min(12, 'expected at least 12 characters')),
+    BULL_BOARD_WRITABLE: z.enum(['true', 'false']).prefault('false'),
+    REDIS_URL: unlessEmpty(url(['redis:', 'rediss:'], 'redis://:password@localhost:6379')),
+    QUEUE_PREFIX: z.string().min(1).prefault(defaultQueuePrefix),
+  })
+  .refine(({ OPS_USER, OPS_PASSWORD }) => (OPS_USER === undefined) === (OPS_PASSWORD === undefined), {
+    path: ['OPS_PASSWORD'],
+    error: 'expected with OPS_USER, or neither',
+  })
+
+const workerMetricsEnvironment = z.object({
+  OPS_HOST: opsHost,
+  WORKER_METRICS_PORT: unlessEmpty(portNumber),
+})
+
 export type WorkerConfig = {
   databaseUrl: string
   redisUrl: string
@@ -103,6 +131,8 @@ export type WorkerConfig = {
   /** The most charges that are begun in a minute, over all processes. Paddle allows 240 requests; a charge takes two or three. */
   chargesPerMinute: number
   chargeTiming: ChargeTiming
+  /** Where this process serves its own metrics; absent: nowhere. */
+  metrics?: { host: string; port: number }
 }
 
 export type PaddleConfig = {
@@ -129,6 +159,19 @@ export type ApiConfig = {
   paddle: PaddleConfig | null
   /** The most that one top-up may bring. */
   mostTopUpMicros: Micros
+  ops: OpsConfig
+}
+
+/** The listener of whoever runs this. */
+export type OpsConfig = {
+  host: string
+  /** 0: a free one. */
+  port: number
+  /** Who may see the queues, and whether they may change them; null: they are not shown. */
+  board: { user: string; password: string; writable: boolean } | null
+  /** Null: queues are neither counted nor shown. */
+  redisUrl: string | null
+  queuePrefix: string
 }
 
 /** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
@@ -160,6 +203,27 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
     paddle: findPaddleConfig(env),
     chargesPerMinute: read.CHARGES_PER_MINUTE,
     chargeTiming,
+    ...readWorkerMetrics(env),
+  }
+}
+
+function readWorkerMetrics(env: NodeJS.ProcessEnv): Pick<WorkerConfig, 'metrics'> {
+  const { OPS_HOST: host, WORKER_METRICS_PORT: port } = parse(workerMetricsEnvironment, env)
+  return port === undefined ? {} : { metrics: { host, port } }
+}
+
+function readOpsConfig(env: NodeJS.ProcessEnv): OpsConfig {
+  const read = parse(opsEnvironment, env)
+  const { OPS_USER: user, OPS_PASSWORD: password } = read
+  return {
+    host: read.OPS_HOST,
+    port: read.OPS_PORT,
+    board:
+      user === undefined || password === undefined
+        ? null
+        : { user, password, writable: read.BULL_BOARD_WRITABLE === 'true' },
+    redisUrl: read.REDIS_URL ?? null,
+    queuePrefix: read.QUEUE_PREFIX,
   }
 }
 
@@ -190,6 +254,7 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     webhookToleranceMs: read.PADDLE_WEBHOOK_TOLERANCE_MS,
     paddle: findPaddleConfig(env),
     mostTopUpMicros: read.TOP_UP_MAX_USD,
+    ops: readOpsConfig(env),
   }
 }
 

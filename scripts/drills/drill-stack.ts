@@ -70,6 +70,7 @@ export async function startDrillStack(log: (message: string) => void): Promise<D
       DATABASE_URL: servers.databaseUrl,
       REDIS_URL: servers.redisUrl,
       API_PORT: '0',
+      OPS_PORT: '0',
       LOCK_DURATION_MS: '1000',
       STALLED_INTERVAL_MS: '500',
       CHARGES_PER_MINUTE: '10000',

@@ -111,6 +111,7 @@ function environmentOf(databaseUrl: string, environment: Record<string, string>)
     ...inherited,
     DATABASE_URL: databaseUrl,
     API_PORT: '0',
+    OPS_PORT: '0',
     PADDLE_WEBHOOK_SECRET: webhookSecret,
     ...environment,
   }
