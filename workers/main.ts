@@ -9,6 +9,7 @@ import { createPaddleGateway } from '../paddle/gateway.ts'
 import { installPaddleTransport } from '../paddle/transport.ts'
 import { readWorkerConfig, type PaddleConfig, type WorkerConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
+import { createWorkerMetrics, serveMetrics, type PaddleCallSeen } from '../runtime/metrics.ts'
 import { closeOnSignal } from '../runtime/shutdown.ts'
 import { startHeartbeatWorker, watchHeartbeat } from './heartbeat.ts'
 import { startChargeWorker, type Charging } from './charge-worker.ts'
@@ -61,24 +62,32 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     onConnectionLost,
   })
   await assertMigrated(db)
+  const metrics = config.metrics === undefined ? null : createWorkerMetrics()
   const context = {
     connection,
+    onJob: metrics?.onJob,
     prefix: config.queuePrefix,
     log,
     lockDurationMs: config.lockDurationMs,
     stalledIntervalMs: config.stalledIntervalMs,
   }
   const queues = queuesOf(connection, config.queuePrefix, log)
-  const paddle = config.paddle === null ? null : connectPaddle(config.paddle, config.chargeTiming, log)
+  const paddle =
+    config.paddle === null
+      ? null
+      : connectPaddle(config.paddle, config.chargeTiming, log, metrics?.onPaddleCall)
   if (paddle === null) log.warn('PADDLE_API_KEY is not set: recharges are decided, but no card is charged')
 
-  const batch = createPostingBatch({
+  const lane = createPostingBatch({
     db: postingDb,
     log,
     most: config.postingBatchSize,
-    onBatch: ({ events, durationMs }) =>
-      log.debug({ events, durationMs: Math.round(durationMs) }, 'usage posted'),
+    onBatch: ({ events, durationMs }) => {
+      log.debug({ events, durationMs: Math.round(durationMs) }, 'usage posted')
+      metrics?.onBatch({ events, durationMs })
+    },
   })
+  const batch = metrics === null ? lane : { ...lane, post: metrics.measured(lane.post) }
   const workers = [
     ...startUsageWorkers(context, {
       db,
@@ -96,6 +105,10 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     ...startMoneyInSweeps({ db, log, queueNamed: queues.named }),
     watchHeartbeat(context, { db, onWedged: () => process.exit(1) }),
   ]
+  const listener =
+    metrics === null || config.metrics === undefined
+      ? null
+      : await serveMetrics({ ...config.metrics, log, text: metrics.text })
   log.info(
     { usageWorkers: config.usageWorkers, usageConcurrency: config.usageConcurrency },
     'workers are ready',
@@ -110,7 +123,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     clearTimeout(givingUp)
     await batch.close()
     await Promise.all(repeating.map((each) => each.stop()))
-    await queues.close()
+    await Promise.all([queues.close(), listener?.close()])
     connection.disconnect()
     await Promise.all([db.destroy(), postingDb.destroy(), paddle?.close()])
   }
@@ -124,13 +137,21 @@ function startMoneyInWorkers(context: WorkerContext, charging: Charging, perMinu
   ]
 }
 
-function connectPaddle({ productId, ...paddle }: PaddleConfig, timing: ChargeTiming, log: Log) {
+function connectPaddle(
+  { productId, ...paddle }: PaddleConfig,
+  timing: ChargeTiming,
+  log: Log,
+  onCall?: (call: PaddleCallSeen) => void,
+) {
   const { close } = installPaddleTransport()
   const gateway = createPaddleGateway({
     ...paddle,
     productId,
     timeouts: { chargeMs: timing.chargeTimeoutMs },
-    onCall: (call) => log.debug({ call }, 'asked Paddle'),
+    onCall: (call) => {
+      log.debug({ call }, 'asked Paddle')
+      onCall?.(call)
+    },
   })
   return { gateway, productId, timing, close }
 }

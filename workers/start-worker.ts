@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis'
 
 import type { QueueName } from '../jobs/queues.ts'
 import type { Log } from '../runtime/log.ts'
+import type { JobSeen } from '../runtime/metrics.ts'
 
 export type WorkerContext = {
   connection: Redis
@@ -13,6 +14,8 @@ export type WorkerContext = {
   lockDurationMs?: number
   /** How often jobs are looked for whose worker is gone. Default: 10,000. */
   stalledIntervalMs?: number
+  /** Told of every job's end. Default: nobody is. */
+  onJob?: ((job: JobSeen) => void) | undefined
 }
 
 export type StartedWorker = { close: () => Promise<void> }
@@ -23,7 +26,7 @@ export type StartedWorker = { close: () => Promise<void> }
  *        nothing about the job.
  */
 export function startWorker(
-  { connection, prefix, log, lockDurationMs = 30_000, stalledIntervalMs = 10_000 }: WorkerContext,
+  { connection, prefix, log, lockDurationMs = 30_000, stalledIntervalMs = 10_000, onJob }: WorkerContext,
   queue: QueueName,
   {
     concurrency,
@@ -62,5 +65,10 @@ export function startWorker(
       'job failed',
     ),
   )
+  if (onJob !== undefined) {
+    worker.on('completed', ({ name }) => onJob({ queue, name, outcome: 'completed' }))
+    worker.on('failed', (job) => onJob({ queue, name: job?.name ?? 'unknown', outcome: 'failed' }))
+    worker.on('stalled', () => onJob({ queue, name: 'unknown', outcome: 'stalled' }))
+  }
   return { close: () => worker.close() }
 }
