@@ -19,17 +19,22 @@ async function main(): Promise<void> {
 }
 
 async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; close: () => Promise<void> }> {
-  const db = connect(config.databaseUrl, {
-    profile: 'worker',
-    name: 'api',
-    poolSize: 8,
-    onConnectionLost: (error) =>
-      log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another'),
+  const onConnectionLost = (error: Error): void => {
+    log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another')
+  }
+  const { databaseUrl } = config
+  const db = connect(databaseUrl, { profile: 'worker', name: 'api', poolSize: 8, onConnectionLost })
+  // Admission uses one at a time; the others are for when one has died without saying so.
+  const admissionDb = connect(databaseUrl, {
+    profile: 'posting',
+    name: 'admission',
+    poolSize: 3,
+    onConnectionLost,
   })
   await assertMigrated(db)
-  const paddle = connectPaddle(config.paddle, log)
-  if (paddle === null) log.warn('PADDLE_API_KEY is not set: no checkout is opened and no top-up is taken')
   const http = createHttpMetrics()
+  const paddle = connectPaddle(config.paddle, log, http.onPaddleCall)
+  if (paddle === null) log.warn('PADDLE_API_KEY is not set: no checkout is opened and no top-up is taken')
   const ops = await startOps(config.ops, { databaseUrl: config.databaseUrl, log, http })
   const server = createServer({
     db,
@@ -39,6 +44,7 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
     webhooks: { secrets: config.webhookSecrets, toleranceMs: config.webhookToleranceMs },
     paddle: paddle?.gateway ?? null,
     mostTopUpMicros: config.mostTopUpMicros,
+    admission: { db: admissionDb, silentAfterMs: config.callSilentAfterMs },
   })
   const url = await server.listen({ host: config.host, port: config.port })
   log.info({ url }, 'the API answers')
@@ -46,7 +52,7 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
     url,
     close: async () => {
       await Promise.all([server.close(), ops.close()])
-      await Promise.all([db.destroy(), paddle?.close()])
+      await Promise.all([db.destroy(), admissionDb.destroy(), paddle?.close()])
     },
   }
 }

@@ -9,6 +9,8 @@ import type { HttpMetrics } from '../runtime/metrics.ts'
 import { registerAuthentication } from './authentication.ts'
 import { registerAutoRechargeRoutes } from './auto-recharge-routes.ts'
 import { registerCardRoutes } from './card-routes.ts'
+import { registerCallRoutes, type AdmissionOptions } from './call-routes.ts'
+import { registerCampaignRoutes } from './campaign-routes.ts'
 import { registerDocsPage } from './docs-page.ts'
 import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, sendError } from './errors.ts'
 import { registerHealthRoutes } from './health-routes.ts'
@@ -22,6 +24,7 @@ import { registerTopUpRoutes } from './top-up-routes.ts'
 import { registerPricingRoutes } from './pricing-routes.ts'
 import { registerReceiptRoutes } from './receipt-routes.ts'
 import { registerUsageStatsRoutes } from './usage-stats-routes.ts'
+import { registerUsageRoutes } from './usage-routes.ts'
 import { registerWalletRoutes } from './wallet-routes.ts'
 import { registerWalletTransactionRoutes } from './wallet-transaction-routes.ts'
 import { registerWorkspaceRoutes } from './workspace-routes.ts'
@@ -51,6 +54,8 @@ export type ApiContext = {
   paddle?: ApiPaddle | null
   /** The most that one top-up may bring. */
   mostTopUpMicros?: Micros
+  /** How calls are admitted; without it, on `db`. */
+  admission?: AdmissionOptions | undefined
   limits?: ServerLimits
 }
 
@@ -71,6 +76,7 @@ export function createServer({
   pingRedis = null,
   paddle = null,
   mostTopUpMicros = micros(2_000_000_000n),
+  admission,
   limits = defaultLimits,
 }: ApiContext): FastifyInstance {
   const server = fastify({
@@ -109,6 +115,9 @@ export function createServer({
   registerHealthRoutes(api, { db, pingRedis })
   registerPaddleWebhook(server, { db, log, ...webhooks })
   registerWalletRoutes(api, { db, log })
+  registerCallRoutes(api, { db, log, admission })
+  registerCampaignRoutes(api, { db, log })
+  registerUsageRoutes(api, { db, log })
   registerWalletTransactionRoutes(api, { db, log })
   registerReceiptRoutes(api, { db, log })
   registerUsageStatsRoutes(api, { db, log })

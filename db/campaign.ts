@@ -1,8 +1,9 @@
 /** Campaigns, as far as money is concerned: whether one may dial, and whether it goes on by itself when there is money again. */
 import { sql } from 'kysely'
 
-import { leastBufferMicros } from '../billing/admission.ts'
-import type { WorkspaceId } from '../billing/ids.ts'
+import { leastBufferMicros, liveCallsAfforded } from '../billing/admission.ts'
+import { micros, type Micros } from '../billing/money.ts'
+import type { CampaignId, WorkspaceId } from '../billing/ids.ts'
 import { textArray } from './array-parameter.ts'
 import type { CampaignStatus, Db, Tx } from './schema.ts'
 import type { LockedWallet } from './wallet.ts'
@@ -36,6 +37,88 @@ export async function findCampaign(
   return row ?? null
 }
 
+export const campaignActions = ['start', 'pause', 'resume', 'cancel'] as const
+
+export type CampaignAction = (typeof campaignActions)[number]
+
+export type ActedOn =
+  | { outcome: 'done'; campaign: CampaignNow }
+  /** It stays as it was; or, when it is to go on by itself, it is paused until there is money. */
+  | { outcome: 'insufficient_balance'; availableMicros: Micros; requiredMicros: Micros }
+  | { outcome: 'frozen' }
+  | { outcome: 'unknown_campaign' }
+  /** Completed or cancelled, and to stay so. */
+  | { outcome: 'over'; status: CampaignStatus }
+
+/**
+ * Starts, pauses, resumes or cancels a campaign. The first start makes it known; the others need to know it.
+ *
+ * Shape: `resumeWhenFunded` undefined leaves it as it was, and false for a new one.
+ */
+export async function actOnCampaign(
+  trx: Tx,
+  wallet: LockedWallet,
+  {
+    campaignId,
+    action,
+    resumeWhenFunded,
+  }: { campaignId: CampaignId; action: CampaignAction; resumeWhenFunded?: boolean | undefined },
+  now: Date,
+): Promise<ActedOn> {
+  const { workspaceId } = wallet
+  const before = await findCampaign(trx, { workspaceId, campaignId })
+  if (before === null && action !== 'start') return { outcome: 'unknown_campaign' }
+  const isOver = before !== null && (before.status === 'cancelled' || before.status === 'completed')
+  const isRepeat = action === 'cancel' && before?.status === 'cancelled'
+  if (isOver && !isRepeat) return { outcome: 'over', status: before.status }
+
+  const goesOnByItself = resumeWhenFunded ?? before?.resumeWhenFunded ?? false
+  const save = async (status: CampaignStatus, pausedBy: Campaign['pausedBy']): Promise<void> => {
+    await saveCampaign(trx, wallet, { campaignId, status, pausedBy, resumeWhenFunded: goesOnByItself }, now)
+  }
+  if (action === 'pause') await save('paused', 'person')
+  else if (action === 'cancel') await save('cancelled', null)
+  else {
+    if (wallet.frozen) return { outcome: 'frozen' }
+    const availableMicros = micros(wallet.balanceMicros - wallet.heldMicros)
+    if (availableMicros < leastBufferMicros) {
+      if (goesOnByItself) await save('paused', 'funds')
+      return { outcome: 'insufficient_balance', availableMicros, requiredMicros: leastBufferMicros }
+    }
+    await save('running', null)
+  }
+  const campaign = await findCampaignNow(trx, { workspaceId, campaignId })
+  return campaign === null ? { outcome: 'unknown_campaign' } : { outcome: 'done', campaign }
+}
+
+/** A campaign, and what its wallet allows just now. */
+export type CampaignNow = Campaign & {
+  /** Calls of it that something is held for. */
+  liveCalls: number
+  /** Those, and as many more as the wallet has a buffer for; 100 at most. */
+  mostLiveCalls: number
+}
+
+export async function findCampaignNow(
+  db: Db,
+  { workspaceId, campaignId }: { workspaceId: WorkspaceId; campaignId: string },
+): Promise<CampaignNow | null> {
+  const campaign = await findCampaign(db, { workspaceId, campaignId })
+  if (campaign === null) return null
+  const { rows } = await sql<{ available: Micros; frozen: boolean; live: number }>`
+    select balance_micros - held_micros as available, frozen_at is not null as frozen, (
+      select count(*)::int from hold
+      where hold.workspace_id = wallet.workspace_id and hold.campaign_id = ${campaignId} and hold.state = 'open') as live
+    from wallet where workspace_id = ${workspaceId}`.execute(db)
+  const { available = micros(0n), frozen = false, live: liveCalls = 0 } = rows[0] ?? {}
+  const mayStart = campaign.status === 'running' && !frozen
+  return {
+    ...campaign,
+    liveCalls,
+    mostLiveCalls: liveCallsAfforded(mayStart ? available : micros(0n), liveCalls),
+  }
+}
+
 /** A name for a campaign among those of several workspaces. */
 export function campaignName(of: { workspaceId: string; campaignId?: string | undefined }): string {
   return `${of.workspaceId}\n${of.campaignId ?? ''}`
@@ -48,7 +131,9 @@ export async function findCampaigns(
 ): Promise<Map<string, Pick<Campaign, 'status' | 'pausedBy'>>> {
   const named = calls.filter((call) => call.campaignId !== undefined)
   if (named.length === 0) return new Map()
-  const { rows } = await sql<Pick<Campaign, 'workspaceId' | 'campaignId' | 'status' | 'pausedBy'>>`/* find-campaigns */
+  const { rows } = await sql<
+    Pick<Campaign, 'workspaceId' | 'campaignId' | 'status' | 'pausedBy'>
+  >`/* find-campaigns */
     select distinct workspace_id as "workspaceId", campaign_id as "campaignId", status, paused_by as "pausedBy"
     from unnest(
       ${textArray(named.map((call) => call.workspaceId))}::text[],
@@ -59,7 +144,7 @@ export async function findCampaigns(
 }
 
 /** Writes a campaign's state down, new or changed, under its wallet's lock. */
-export async function saveCampaign(
+async function saveCampaign(
   trx: Tx,
   wallet: LockedWallet,
   campaign: Omit<Campaign, 'workspaceId' | 'changedAt'>,

@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 
 import type { WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
+import { usageKey } from '../billing/usage-event.ts'
 import { textArray } from './array-parameter.ts'
 import type { Db, HoldState, Tx } from './schema.ts'
 import { lockFreeWallets, type LockedWallet } from './wallet.ts'
@@ -73,6 +74,20 @@ export async function findHold(
   return row ?? null
 }
 
+/** What a call came to: nothing for one that cost nothing, null for one that has not been posted. */
+export async function findCallCost(
+  db: Db,
+  { workspaceId, callId }: { workspaceId: WorkspaceId; callId: string },
+): Promise<Micros | null> {
+  const { rows } = await sql<{ cost: Micros }>`
+    select coalesce(-t.amount_micros, 0) as cost
+    from usage_event u
+    left join ledger_transaction t on t.workspace_id = u.workspace_id and t.idempotency_key = u.key
+    where u.workspace_id = ${workspaceId} and u.key = ${usageKey({ kind: 'call', id: callId })}
+      and u.state in ('posted', 'free')`.execute(db)
+  return rows[0]?.cost ?? null
+}
+
 /** Says that a live call was heard of, and sets aside as much as is now needed for it. `hold` was read under the lock. */
 export async function changeHold(
   trx: Tx,
@@ -112,10 +127,7 @@ async function listSilentHolds(
  *
  * Shape: the calls whose holds were ended, and whether there may be more.
  */
-export async function expireSilentHolds(
-  trx: Tx,
-  limit: number,
-): Promise<{ expired: number; more: boolean }> {
+export async function expireSilentHolds(trx: Tx, limit: number): Promise<{ expired: number; more: boolean }> {
   const silent = await listSilentHolds(trx, limit)
   if (silent.length === 0) return { expired: 0, more: false }
   const workspaceIds = [...new Set(silent.map((call) => call.workspaceId))].toSorted()

@@ -16,6 +16,7 @@ import type { PaddleTransaction } from '../billing/paddle-facts.ts'
 import { openChargeStates, topUpSources, type TopUpSource } from '../billing/top-up.ts'
 import { countDecline, forgetDeclines, resumeAutoRecharge } from './auto-recharge.ts'
 import { writeAudit } from './audit-log.ts'
+import { resumeFunded } from './campaign.ts'
 import { hashOfKey, postLedgerTransaction } from './ledger.ts'
 import { findPaddleCustomer, findWorkspaceOfCustomer } from './paddle-customer.ts'
 import { wakeEventsAbout } from './paddle-event.ts'
@@ -183,6 +184,7 @@ async function credit(
   if (topUp?.source !== 'checkout') await forgetDeclines(trx, wallet)
   await wakeEventsAbout(trx, wallet, paddleTransactionId)
   await decideWalletRecharge(trx, wallet, now)
+  await resumeFunded(trx, wallet, now)
   return { outcome: 'credited', workspaceId, topUpId, amountMicros }
 }
 

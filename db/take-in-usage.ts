@@ -22,6 +22,7 @@ export async function takeInUsage(
   workspaceId: string,
   arrivals: readonly UsageArrival[],
 ): Promise<TakenIn[]> {
+  if (arrivals.length === 0) return []
   const told = new Map<string, UsageArrival>()
   for (const arrival of arrivals) {
     if (!told.has(usageName(arrival))) told.set(usageName(arrival), arrival)

@@ -10,6 +10,7 @@ import { micros, type Micros } from '../billing/money.ts'
 import { readRateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 import { usageName } from './usage-event.ts'
+import { findWrongHolds } from './verify-holds.ts'
 import { findUnbackedTopUps } from './verify-top-ups.ts'
 import { findUnexplained, type BookedUsage } from './verify-usage.ts'
 
@@ -200,6 +201,7 @@ async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[
     limit ${mostBreaks}`.execute(trx)
   breaks.push(...rows.map((row) => ({ workspaceId: row.workspace_id, where: row.key, what: row.what })))
   breaks.push(...(await findUnbackedTopUps(trx, mostBreaks)))
+  breaks.push(...(await findWrongHolds(trx, mostBreaks)))
   return breaks
 }
 

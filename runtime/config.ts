@@ -78,6 +78,7 @@ const apiEnvironment = z.object({
     ),
   PADDLE_WEBHOOK_TOLERANCE_MS: milliseconds(60_000),
   TOP_UP_MAX_USD: topUpMaximum,
+  CALL_SILENT_AFTER_MS: milliseconds(900_000, 86_400_000),
 })
 
 const paddleEnvironment = z.object(paddleFields)
@@ -159,6 +160,8 @@ export type ApiConfig = {
   paddle: PaddleConfig | null
   /** The most that one top-up may bring. */
   mostTopUpMicros: Micros
+  /** How long a call that nobody mentions keeps its hold. */
+  callSilentAfterMs: number
   ops: OpsConfig
 }
 
@@ -254,6 +257,7 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     webhookToleranceMs: read.PADDLE_WEBHOOK_TOLERANCE_MS,
     paddle: findPaddleConfig(env),
     mostTopUpMicros: read.TOP_UP_MAX_USD,
+    callSilentAfterMs: read.CALL_SILENT_AFTER_MS,
     ops: readOpsConfig(env),
   }
 }

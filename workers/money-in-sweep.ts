@@ -15,6 +15,7 @@ import { jobOf, type Job } from '../jobs/contract.ts'
 import { paddleEventReceived } from '../jobs/top-up-jobs.ts'
 import type { Log } from '../runtime/log.ts'
 import { repeat, type Repeating } from '../runtime/repeat.ts'
+import { startHoldSweep } from './hold-sweep.ts'
 
 const pageSize = 500
 /** A webhook this young is still on its way through the queue. */
@@ -50,6 +51,7 @@ export function startMoneyInSweeps({
         )
       },
     }),
+    startHoldSweep({ db, log }),
     repeat('sweep recharges', { everyMs: 300_000, log, run: () => sweepRecharges(db, log) }),
   ]
 }

@@ -1,0 +1,171 @@
+/**
+ * The admission batch: all admissions of a process go through one lane of Postgres transactions. A promise resolves only after
+ * the commit. Guarantees: nobody waits longer than the patience given, whatever Postgres does; a call whose wallet is in use
+ * elsewhere goes to the end of the line; one that Postgres cannot take fails alone.
+ */
+import { sql } from 'kysely'
+
+import type { CallToAdmit } from '../billing/admission.ts'
+import type { WorkspaceId } from '../billing/ids.ts'
+import { admitCalls, type Admission } from '../db/admission.ts'
+import { codeOf, isOutage } from '../db/errors.ts'
+import { createRateBookCache } from '../db/rate-book.ts'
+import type { Db, Tx } from '../db/schema.ts'
+import { lockWallet } from '../db/wallet.ts'
+import { again, createLane } from '../runtime/lane.ts'
+import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/repeat.ts'
+import { refusal } from './errors.ts'
+
+export type DecidedAdmission = Exclude<Admission, { outcome: 'deferred' }>
+
+export type AdmissionBatch = {
+  /** Throws: a refusal with 503 when it was not decided in time; asking again with the same call id is safe. */
+  admit: (call: CallToAdmit) => Promise<DecidedAdmission>
+  close: () => Promise<void>
+}
+
+/** A call in the line; nobody waits for it any more once it is `givenUp`. */
+type Asked = { call: CallToAdmit; givenUp: boolean }
+
+type Decided = DecidedAdmission | { outcome: 'given_up' } | { outcome: 'failed'; error: unknown }
+
+export function createAdmissionBatch({
+  db,
+  log,
+  silentAfterMs,
+  most = 256,
+  patienceMs = 2_000,
+}: {
+  db: Db
+  log: Log
+  /** How long a call that nobody mentions keeps its hold. */
+  silentAfterMs: number
+  most?: number
+  /** How long a call waits for its answer at most. */
+  patienceMs?: number
+}): AdmissionBatch {
+  const rateBookOf = createRateBookCache()
+  const stopping = new AbortController()
+  /** A workspace whose wallet was in use when nothing else could be decided: waited for, next time. */
+  let awaited: WorkspaceId | null = null
+  let warned = false
+
+  const transact = async (calls: readonly CallToAdmit[], givenUp: AbortSignal): Promise<Admission[]> => {
+    const waitFor = calls.find((call) => call.workspaceId === awaited)?.workspaceId
+    return await db.transaction().execute(async (trx) => {
+      if (waitFor !== undefined) await waitForWallet(trx, waitFor)
+      const admissions = await admitCalls(trx, calls, rateBookOf, { silentAfterMs })
+      // Nobody would hear of what is committed now.
+      if (givenUp.aborted) throw givenUp.reason
+      return admissions
+    })
+  }
+
+  /** Tries until it is decided or nobody waits: waits out outages, and halves a batch that fails for any other cause. */
+  const decide = async (items: readonly Asked[]): Promise<(Decided | typeof again)[]> => {
+    for (let failures = 0; ; failures += 1) {
+      const waiting = items.filter((item) => !item.givenUp)
+      if (waiting.length === 0 || stopping.signal.aborted) return items.map(() => ({ outcome: 'given_up' }))
+      try {
+        const calls = waiting.map((item) => item.call)
+        const admissions = await within(patienceMs, (givenUp) => transact(calls, givenUp))
+        warned = false
+        const decided = new Map(waiting.map((item, index) => [item, admissions[index]]))
+        return items.map((item) => (item.givenUp ? { outcome: 'given_up' } : decidedOf(decided.get(item))))
+      } catch (error) {
+        if (isBusy(error)) return items.map(() => again)
+        if (!isOutage(error)) return await decideApart(items, error)
+        if (!warned) log.warn({ err: error, calls: waiting.length }, 'admission waits for the database')
+        warned = true
+        await pause(Math.min(25 * 2 ** failures, 250), stopping.signal)
+      }
+    }
+  }
+
+  const decideApart = async (
+    items: readonly Asked[],
+    error: unknown,
+  ): Promise<(Decided | typeof again)[]> => {
+    if (items.length === 1) return [{ outcome: 'failed', error }]
+    const half = Math.ceil(items.length / 2)
+    return [...(await decide(items.slice(0, half))), ...(await decide(items.slice(half)))]
+  }
+
+  const lane = createLane<Asked, Decided>({
+    most,
+    run: async (items) => {
+      const decided = await decide(items)
+      awaited = decided.every((each) => each === again) ? (items[0]?.call.workspaceId ?? null) : null
+      return decided
+    },
+  })
+
+  return {
+    admit: async (call) => {
+      const asked = { call, givenUp: false }
+      const patience = Promise.withResolvers<Decided>()
+      const timer = setTimeout(() => {
+        asked.givenUp = true
+        patience.resolve({ outcome: 'given_up' })
+      }, patienceMs)
+      try {
+        const decided = await Promise.race([lane.submit(asked), patience.promise])
+        if (decided.outcome === 'failed') throw decided.error
+        if (decided.outcome === 'given_up') throw undecided()
+        return decided
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    close: async () => {
+      stopping.abort()
+      await lane.close(undecided())
+    },
+  }
+}
+
+/** In turn with everybody else who wants it, and not for long: others are in this line too. */
+async function waitForWallet(trx: Tx, workspaceId: WorkspaceId): Promise<void> {
+  await sql`select set_config('lock_timeout', '100', true)`.execute(trx)
+  await lockWallet(trx, workspaceId)
+}
+
+function decidedOf(admission: Admission | undefined): Decided | typeof again {
+  return admission === undefined || admission.outcome === 'deferred' ? again : admission
+}
+
+/** A lock that somebody else holds, a deadlock, a slow moment: it may be over at the next try. */
+function isBusy(error: unknown): boolean {
+  const code = codeOf(error) ?? ''
+  return code.startsWith('40') || code === '55P03' || code === '57014'
+}
+
+/** A connection may be dead without saying so: what takes too long is left to itself, and comes to nothing. */
+async function within<Result>(
+  patienceMs: number,
+  work: (givenUp: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const givingUp = new AbortController()
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    const error = Object.assign(new Error(`no answer within ${patienceMs} ms`), { code: 'ETIMEDOUT' })
+    givingUp.abort(error)
+    late.reject(error)
+  }, patienceMs)
+  try {
+    return await Promise.race([work(givingUp.signal), late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function undecided() {
+  return refusal({
+    status: 503,
+    code: 'unavailable',
+    message:
+      'Whether this call may start could not be decided in time: send the same again, with the same call_id, in a moment.',
+    headers: { 'retry-after': '1' },
+  })
+}
