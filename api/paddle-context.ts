@@ -12,6 +12,7 @@ import type { PaddleRefusal } from '../paddle/outcome.ts'
 import { installPaddleTransport } from '../paddle/transport.ts'
 import type { PaddleConfig } from '../runtime/config.ts'
 import type { Log } from '../runtime/log.ts'
+import type { PaddleCallSeen } from '../runtime/metrics.ts'
 import type { RouteContext } from './api.ts'
 import type { NoCheckout } from './checkout.ts'
 import { refusal } from './errors.ts'
@@ -35,13 +36,17 @@ export type MoneyInContext = RouteContext & {
 export function connectPaddle(
   config: PaddleConfig | null,
   log: Log,
+  onCall?: (call: PaddleCallSeen) => void,
 ): { gateway: ApiPaddle; close: () => Promise<void> } | null {
   if (config === null) return null
   const { close } = installPaddleTransport()
   const gateway = createPaddleGateway({
     ...config,
     timeouts: { otherMs: longestAnswerMs },
-    onCall: (call) => log.debug({ call }, 'asked Paddle'),
+    onCall: (call) => {
+      log.debug({ call }, 'asked Paddle')
+      onCall?.(call)
+    },
   })
   return { gateway, close }
 }
