@@ -8,6 +8,7 @@ import { actorOf, workspaceOf, type Api } from './api.ts'
 import { checkoutShape, payerFields, withReturn } from './checkout-fields.ts'
 import { openCheckout } from './checkout.ts'
 import { usdAmount, usdNumber } from './money.ts'
+import { pageQuery, pageShape } from './page.ts'
 import { configuredPaddle, noCheckout, type MoneyInContext } from './paddle-context.ts'
 
 const statuses = ['pending', 'completed', 'failed', 'canceled'] as const
@@ -70,15 +71,12 @@ export function registerPaymentRoutes(api: Api, { db, log, paddle, mostTopUpMicr
         summary: 'Payments, newest first',
         tags: ['Payments'],
         querystring: z.strictObject({
-          limit: z.coerce.number().pipe(z.int().min(1).max(100)).default(20),
-          offset: z.coerce.number().pipe(z.int().min(0).max(1_000_000)).default(0),
+          ...pageQuery({ fallback: 20 }),
         }),
         response: {
           200: z.object({
             payments: z.array(paymentShape),
-            total: z.int(),
-            limit: z.int(),
-            offset: z.int(),
+            ...pageShape,
           }),
         },
       },

@@ -22,6 +22,7 @@ import { openCheckout } from './checkout.ts'
 import { refusal } from './errors.ts'
 import { stableNameOf } from './idempotency.ts'
 import { usdAmount, usdNumber } from './money.ts'
+import { pageQuery, pageShape } from './page.ts'
 import { configuredPaddle, frozenWallet, noCheckout, type MoneyInContext } from './paddle-context.ts'
 import { noWallet } from './wallet-routes.ts'
 
@@ -119,17 +120,14 @@ export function registerTopUpRoutes(api: Api, context: MoneyInContext): void {
         summary: 'Top-ups, newest first',
         tags: ['Top-ups'],
         querystring: z.strictObject({
-          limit: z.coerce.number().pipe(z.int().min(1).max(100)).default(20),
-          offset: z.coerce.number().pipe(z.int().min(0).max(1_000_000)).default(0),
+          ...pageQuery({ fallback: 20 }),
           status: z.enum(statuses).optional(),
           source: z.enum(topUpSources).optional(),
         }),
         response: {
           200: z.object({
             topups: z.array(topUpShape),
-            total: z.int(),
-            limit: z.int(),
-            offset: z.int(),
+            ...pageShape,
           }),
         },
       },
