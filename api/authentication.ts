@@ -22,8 +22,9 @@ export type AuthenticationOptions = {
 const believedMs = 500
 const mostBelieved = 10_000
 
+/** Decides who is calling, and nothing about what they may. */
 export function registerAuthentication(api: Api, { db, operatorKey }: AuthenticationOptions): void {
-  const believed = new Map<string, { caller: Caller; until: number }>()
+  const believed = new Map<string, { caller: Promise<Caller>; until: number }>()
   const operatorHash = operatorKey === null ? null : hash('sha256', operatorKey, 'buffer')
 
   const callerOf = async (key: string): Promise<Caller> => {
@@ -31,15 +32,24 @@ export function registerAuthentication(api: Api, { db, operatorKey }: Authentica
     if (operatorHash !== null && timingSafeEqual(keyHash, operatorHash)) return { kind: 'operator' }
     const name = keyHash.toString('hex')
     const known = believed.get(name)
-    if (known !== undefined && known.until > performance.now()) return known.caller
-    const found = await findCallerByKey(db, key)
-    const caller: Caller = found === null ? { kind: 'nobody' } : { kind: 'workspace', ...found }
+    if (known !== undefined && known.until > performance.now()) return await known.caller
     if (believed.size >= mostBelieved) believed.clear()
-    believed.set(name, { caller, until: performance.now() + believedMs })
-    return caller
+    // From before the look, and once for all who ask meanwhile: what it finds may be as old as that.
+    const looked = { caller: findCaller(db, key), until: performance.now() + believedMs }
+    believed.set(name, looked)
+    looked.caller.catch(() => believed.delete(name))
+    return await looked.caller
   }
 
   api.decorateRequest('caller')
+  api.addHook('onRequest', async (request) => {
+    const key = bearerOf(request)
+    request.caller = key === null ? { kind: 'nobody' } : await callerOf(key)
+  })
+}
+
+/** Lets nobody call a route who may not, and no route be there that does not say who may. */
+export function registerScopes(api: Api): void {
   api.addHook('onRoute', (route) => {
     if (route.config?.scope === undefined && route.method !== 'HEAD' && route.method !== 'OPTIONS') {
       throw new BillingError(
@@ -49,10 +59,13 @@ export function registerAuthentication(api: Api, { db, operatorKey }: Authentica
     }
   })
   api.addHook('onRequest', async (request) => {
-    const key = bearerOf(request)
-    request.caller = key === null ? { kind: 'nobody' } : await callerOf(key)
-    admit(request.caller, request.routeOptions.config.scope ?? 'public', key !== null)
+    admit(request.caller, request.routeOptions.config.scope ?? 'public', bearerOf(request) !== null)
   })
+}
+
+async function findCaller(db: Db, key: string): Promise<Caller> {
+  const found = await findCallerByKey(db, key)
+  return found === null ? { kind: 'nobody' } : { kind: 'workspace', ...found }
 }
 
 const ranks: Record<ApiKeyScope, number> = { read: 0, write: 1, admin: 2 }

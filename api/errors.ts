@@ -57,7 +57,9 @@ export function errorOf(error: unknown, request: FastifyRequest): ApiError {
   if (hasZodFastifySchemaValidationErrors(error)) return validationError(error.validation)
   // A client that hangs up before its body is there gives the same error as a Postgres that does.
   if (request.raw.readableAborted) return malformedRequest
-  return refusalsByFastify[code] ?? (isOutage(error) ? unavailable : internalError)
+  return (
+    refusalsByFastify[code] ?? refusalsByPostgres[code] ?? (isOutage(error) ? unavailable : internalError)
+  )
 }
 
 export async function sendError(reply: FastifyReply, error: ApiError): Promise<FastifyReply> {
@@ -144,6 +146,18 @@ const refusalsByFastify: Partial<Record<string, ApiError>> = {
     message: 'The content type is not one that this address reads: send application/json.',
   },
 }
+
+/** By the SQLSTATE of text that Postgres cannot hold, wherever in the request it stood. */
+const refusalsByPostgres: Partial<Record<string, ApiError>> = Object.fromEntries(
+  ['22021', '22P05'].map((code) => [
+    code,
+    {
+      status: 400,
+      code: 'invalid_request',
+      message: 'A text in the request has a NUL character in it: send it without.',
+    },
+  ]),
+)
 
 const notFound: ApiError = {
   status: 404,

@@ -59,7 +59,7 @@ export function registerHealthRoutes(api: Api, { db, pingRedis = null }: HealthC
   api.get(
     '/healthz',
     {
-      config: { scope: 'public' },
+      config: { scope: 'public', rateLimit: 'none' },
       schema: { summary: 'Is the process alive?', tags: ['Operations'], response: { 200: alive } },
     },
     () => ({ status: 'ok' as const }),
@@ -67,7 +67,7 @@ export function registerHealthRoutes(api: Api, { db, pingRedis = null }: HealthC
   api.get(
     '/readyz',
     {
-      config: { scope: 'public' },
+      config: { scope: 'public', rateLimit: 'none' },
       schema: {
         summary: 'Can the process do its work?',
         description: 'Names every part and how it is. Asked at most once a second, however many ask.',

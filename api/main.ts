@@ -41,6 +41,13 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
     log,
     http,
     pingRedis: ops.pingRedis,
+    operatorKey: config.operatorKey,
+    rateLimit: {
+      perMinute: config.callsPerMinute,
+      redisUrl: config.ops.redisUrl,
+      prefix: config.ops.queuePrefix,
+    },
+    trustedProxies: config.trustedProxies,
     webhooks: { secrets: config.webhookSecrets, toleranceMs: config.webhookToleranceMs },
     paddle: paddle?.gateway ?? null,
     mostTopUpMicros: config.mostTopUpMicros,

@@ -66,7 +66,7 @@ export function registerPaddleWebhook(
       const { status, code } = errorOf(error, request)
       if (status < 500) refusals.add(code)
     })
-    for (const path of paths) scope.post(path, { config: { scope: 'public' } }, receive)
+    for (const path of paths) scope.post(path, { config: { scope: 'public', rateLimit: 'none' } }, receive)
   })
 }
 

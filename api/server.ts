@@ -4,9 +4,10 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 
 import { micros, type Micros } from '../billing/money.ts'
 import type { Db } from '../db/schema.ts'
+import { defaultQueuePrefix } from '../jobs/queues.ts'
 import type { Log } from '../runtime/log.ts'
 import type { HttpMetrics } from '../runtime/metrics.ts'
-import { registerAuthentication } from './authentication.ts'
+import { registerAuthentication, registerScopes } from './authentication.ts'
 import { registerAutoRechargeRoutes } from './auto-recharge-routes.ts'
 import { registerCardRoutes } from './card-routes.ts'
 import { registerCallRoutes, type AdmissionOptions } from './call-routes.ts'
@@ -16,10 +17,13 @@ import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, se
 import { registerHealthRoutes } from './health-routes.ts'
 import { registerOpenApi } from './openapi.ts'
 import { registerIdempotency } from './idempotency.ts'
+import { registerJsonBodies } from './json-body.ts'
 import { registerKeyRoutes } from './key-routes.ts'
 import type { ApiPaddle } from './paddle-context.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
 import { registerPaymentRoutes } from './payment-routes.ts'
+import { registerRateLimit, type RateLimitOptions } from './rate-limit.ts'
+import { registerSecurityHeaders } from './security-headers.ts'
 import { registerTopUpRoutes } from './top-up-routes.ts'
 import { registerPricingRoutes } from './pricing-routes.ts'
 import { registerReceiptRoutes } from './receipt-routes.ts'
@@ -57,7 +61,12 @@ export type ApiContext = {
   /** How calls are admitted; without it, on `db`. */
   admission?: AdmissionOptions | undefined
   limits?: ServerLimits
+  rateLimit?: Partial<Omit<RateLimitOptions, 'log'>>
+  /** Whose word is taken for the address of a caller: of proxies before this server. */
+  trustedProxies?: readonly string[]
 }
+
+const defaultRateLimit = { perMinute: 600, redisUrl: null, prefix: defaultQueuePrefix }
 
 const defaultLimits: ServerLimits = {
   headersMs: 10_000,
@@ -78,6 +87,8 @@ export function createServer({
   mostTopUpMicros = micros(2_000_000_000n),
   admission,
   limits = defaultLimits,
+  rateLimit = {},
+  trustedProxies = [],
 }: ApiContext): FastifyInstance {
   const server = fastify({
     bodyLimit: limits.bodyBytes,
@@ -88,6 +99,9 @@ export function createServer({
       connectionsCheckingInterval: Math.min(1_000, limits.headersMs),
     },
     forceCloseConnections: 'idle',
+    trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
+    // As long as an id may be when every character of it is escaped.
+    routerOptions: { maxParamLength: 1_200 },
     logger: false,
     genReqId: newRequestId,
     clientErrorHandler: answerBrokenRequest,
@@ -100,7 +114,11 @@ export function createServer({
   const api = server.withTypeProvider<ZodTypeProvider>()
   api.setValidatorCompiler(validatorCompiler)
   api.setSerializerCompiler(serializerCompiler)
+  registerSecurityHeaders(api)
+  registerJsonBodies(server)
   registerAuthentication(api, { db, operatorKey })
+  registerRateLimit(api, { ...defaultRateLimit, ...rateLimit, log })
+  registerScopes(api)
   registerIdempotency(api, { db, log })
   cutOffWhenClosing(server, limits.closeMs)
   server.addHook('onResponse', async (request, reply) => {

@@ -65,6 +65,18 @@ const topUpMaximum = z
   )
   .prefault('2000')
 
+/** Compose passes on what is not set as nothing. */
+const unlessEmpty = <Schema extends z.ZodType>(schema: Schema) =>
+  z.preprocess((text) => (text === '' ? undefined : text), schema.optional())
+
+/** Addresses and networks, separated by commas. */
+const addressList = z
+  .string()
+  .transform((text) => text.split(',').map((address) => address.trim()))
+  .pipe(
+    z.array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'expected addresses such as 10.0.0.0/8')),
+  )
+
 const apiEnvironment = z.object({
   ...processFields,
   API_HOST: z.string().min(1).prefault('127.0.0.1'),
@@ -79,15 +91,16 @@ const apiEnvironment = z.object({
   PADDLE_WEBHOOK_TOLERANCE_MS: milliseconds(60_000),
   TOP_UP_MAX_USD: topUpMaximum,
   CALL_SILENT_AFTER_MS: milliseconds(900_000, 86_400_000),
+  OPERATOR_KEY: unlessEmpty(
+    z.string().regex(/^[\x21-\x7e]{24,256}$/, 'expected 24 to 256 characters without spaces'),
+  ),
+  API_RATE_LIMIT: count(600, 1_000_000),
+  API_TRUSTED_PROXIES: unlessEmpty(addressList),
 })
 
 const paddleEnvironment = z.object(paddleFields)
 
 const portNumber = z.coerce.number().pipe(z.int().min(0).max(65_535))
-
-/** Compose passes on what is not set as nothing. */
-const unlessEmpty = <Schema extends z.ZodType>(schema: Schema) =>
-  z.preprocess((text) => (text === '' ? undefined : text), schema.optional())
 
 const opsHost = z.string().min(1).prefault('127.0.0.1')
 
@@ -162,6 +175,12 @@ export type ApiConfig = {
   mostTopUpMicros: Micros
   /** How long a call that nobody mentions keeps its hold. */
   callSilentAfterMs: number
+  /** Of whoever runs this deployment; null: nobody opens workspaces by HTTP. */
+  operatorKey: string | null
+  /** How often one key, or one address without a key, may call in a minute. */
+  callsPerMinute: number
+  /** Proxies that say for whom they call. */
+  trustedProxies: readonly string[]
   ops: OpsConfig
 }
 
@@ -258,6 +277,9 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     paddle: findPaddleConfig(env),
     mostTopUpMicros: read.TOP_UP_MAX_USD,
     callSilentAfterMs: read.CALL_SILENT_AFTER_MS,
+    operatorKey: read.OPERATOR_KEY ?? null,
+    callsPerMinute: read.API_RATE_LIMIT,
+    trustedProxies: read.API_TRUSTED_PROXIES ?? [],
     ops: readOpsConfig(env),
   }
 }

@@ -62,6 +62,7 @@ function createBank() {
 type Bank = ReturnType<typeof createBank>
 
 const test = base.extend<{ bank: Bank; bankApi: TestApi }>({
+  // oxlint-disable-next-line no-empty-pattern -- vitest reads from the pattern what a fixture needs
   bank: async ({}, use) => {
     await use(createBank())
   },

@@ -95,6 +95,7 @@ async function givenApi({
     log,
     webhooks: { secrets: [webhookSecret], toleranceMs: 5_000 },
     operatorKey,
+    rateLimit: { perMinute: 1_000_000 },
     ...context,
   })
   routes?.(server.withTypeProvider<ZodTypeProvider>())
