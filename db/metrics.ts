@@ -73,7 +73,7 @@ export type TopUpNumbers = Queued & { source: string; state: string }
 export async function countTopUps(db: Db): Promise<TopUpNumbers[]> {
   const { rows } = await sql<TopUpNumbers>`
     select source, state, count(*)::int as "count", coalesce(extract(epoch from clock_timestamp() - min(coalesce(first_sent_at, created_at))), 0)::float8 as "oldestSeconds"
-    from top_up where changed_at > clock_timestamp() - interval '1 day'
+    from top_up where changed_at > now() - interval '1 day'
       or state in ('ready', 'submitting', 'unknown', 'processing', 'needs_review', 'awaiting_customer')
     group by source, state`.execute(db)
   return rows
