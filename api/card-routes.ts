@@ -77,7 +77,8 @@ function registerCardsAt(api: Api, address: string, { db, log, paddle }: MoneyIn
         schema: {
           summary: 'Open a checkout that saves a card and takes nothing',
           tags,
-          body: z.strictObject(payerFields),
+          // No body at all is null.
+          body: z.strictObject(payerFields).nullable(),
           response: { 201: checkoutShape },
         },
       },
@@ -85,7 +86,7 @@ function registerCardsAt(api: Api, address: string, { db, log, paddle }: MoneyIn
         const gateway = configuredPaddle(paddle)
         const payer = {
           workspaceId: workspaceOf(request),
-          email: request.body.email,
+          email: request.body?.email,
           actor: actorOf(request),
         }
         const opened = await openCardSetup({ db, gateway }, payer)
@@ -96,7 +97,7 @@ function registerCardsAt(api: Api, address: string, { db, log, paddle }: MoneyIn
           .send({
             session_id: opened.paddleTransactionId,
             provider: 'paddle',
-            checkout_url: withReturn(opened.checkoutUrl, request.body),
+            checkout_url: withReturn(opened.checkoutUrl, request.body ?? {}),
           })
       },
     )

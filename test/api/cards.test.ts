@@ -153,7 +153,7 @@ test('the card can be changed at Paddle, and is the one in use', async ({ shop, 
 
 test('a card that another one replaced cannot be used again', async ({ shop, paddle, db }) => {
   const before = await givenCard(db, paddle, shop.workspaceId)
-  const { sessionId } = sessionIn((await shop.post('/v1/payments/methods', { body: {} })).body)
+  const { sessionId } = sessionIn((await shop.post('/v1/payments/methods')).body)
   await saveCardAt(db, paddle, { sessionId, workspaceId: shop.workspaceId })
   const after = await findUsableCard(db, shop.workspaceId)
 
