@@ -84,8 +84,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     )`.execute(db)
   await sql`create index idempotent_request_oldest_first on idempotent_request (created_at)`.execute(db)
 
-  // What the wallet's pages, filters and sums look up. A page in the wallet's order with any filter, and the count of what a
-  // filter finds, read this index alone: it carries all that they ask for, at no other index to keep while posting.
+  // What the wallet's pages, filters and sums look up. A page in the wallet's order with any filter, the count of what a filter
+  // finds and the sums of some days read the primary key alone: it carries all that they ask for, and posting keeps no other
+  // index for them. No index but this begins with the workspace and takes all rows: before there are statistics, Postgres could
+  // take such a one for the primary key's lookups and read a whole wallet for every posting.
   await sql`
     alter table ledger_transaction
       drop constraint ledger_transaction_pkey,
@@ -93,9 +95,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
         include (kind, posted_at, agent_id, campaign_id, amount_micros)`.execute(db)
   await sql`
     create index ledger_transaction_by_reference
-    on ledger_transaction (workspace_id, reference, wallet_sequence)`.execute(db)
-  await sql`
-    create index ledger_transaction_by_time on ledger_transaction (workspace_id, posted_at)`.execute(db)
+    on ledger_transaction (reference, workspace_id, wallet_sequence)`.execute(db)
   // Few beside the usage, so sums of them are quick, and the usage is what is left of the balance without them.
   await sql`
     create index ledger_transaction_besides_usage on ledger_transaction (workspace_id, wallet_sequence)
