@@ -10,16 +10,20 @@ import { balanceUsd, formatUsd, parseUsd, type Micros } from '../billing/money.t
  */
 export function usdAmount({ least, most }: { least: Micros; most: Micros }) {
   const expected = `expected dollars in whole cents from ${plain(least)} to ${plain(most)}, such as 50 or "12.50"`
-  return z
-    .union([z.number(), z.string()], expected)
-    .transform((value, context): Micros => {
-      const text = String(value)
-      const amount = /^\d{1,9}(?:\.\d{1,2})?$/.test(text) && !/^0\d/.test(text) ? parseUsd(text) : null
-      if (amount !== null && amount >= least && amount <= most) return amount
-      context.addIssue({ code: 'custom', message: expected })
-      return z.NEVER
-    })
-    .meta({ type: 'number', examples: [50] })
+  return (
+    z
+      .union([z.number(), z.string()], expected)
+      // Here and not below: of what is transformed the document gives no examples.
+      .meta({ examples: [50] })
+      .transform((value, context): Micros => {
+        const text = String(value)
+        const amount = /^\d{1,9}(?:\.\d{1,2})?$/.test(text) && !/^0\d/.test(text) ? parseUsd(text) : null
+        if (amount !== null && amount >= least && amount <= most) return amount
+        context.addIssue({ code: 'custom', message: expected })
+        return z.NEVER
+      })
+      .meta({ type: 'number' })
+  )
 }
 
 /**

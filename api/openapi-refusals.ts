@@ -11,7 +11,7 @@ const refusals = {
   400: { name: 'Invalid', description: 'The request is not what this address reads: `field` says where.' },
   401: { name: 'Unauthorized', description: 'No key, or none that is in force.' },
   402: { name: 'InsufficientBalance', description: 'The wallet has too little for it: top up, then again.' },
-  403: { name: 'WrongScope', description: 'The key may not do this.' },
+  403: { name: 'WrongScope', description: 'The key may not do this, or the wallet is frozen.' },
   404: { name: 'NotFound', description: 'There is no such thing in this workspace.' },
   409: {
     name: 'Conflict',
@@ -25,7 +25,26 @@ const refusals = {
 } as const
 
 /** What operations are refused with besides what follows from what they are. By `METHOD /path` of the document. */
-const besides: Partial<Record<string, readonly Refusal[]>> = {}
+const besides: Partial<Record<string, readonly Refusal[]>> = {
+  'POST /v1/calls': [402, 409, 422],
+  'POST /v1/calls/{call_id}/extend': [402, 409, 422],
+  'POST /v1/calls/{call_id}/end': [409, 422],
+  'POST /v1/calls/{call_id}/release': [409],
+  'POST /v1/campaigns/{campaign_id}/action': [402, 409],
+  'POST /v1/usage': [409],
+  'GET /v1/pricing': [422],
+  'GET /v1/wallet/pricing': [422],
+  'GET /v1/wallet/estimate': [422],
+  'DELETE /v1/keys/{key_id}': [409],
+  'PUT /v1/wallet/auto-recharge': [409, 422],
+  'PUT /v1/payments/auto-charge': [409, 422],
+  'GET /v1/payments/methods/{id}/update': [409, 422],
+  'GET /v1/payments/saved-cards/{id}/update': [409, 422],
+  'DELETE /v1/payments/methods/{id}': [409],
+  'DELETE /v1/payments/saved-cards/{id}': [409],
+  'POST /webhooks/paddle': [401],
+  'POST /v1/payments/webhooks/paddle': [401],
+}
 
 export function describeRefusals(document: OpenApiDocument): OpenApiDocument {
   const paths = Object.entries(document.paths).map(([path, operations]) => [
@@ -63,8 +82,23 @@ function withRefusals(operation: Operation, statuses: readonly Refusal[]): Opera
   const described = Object.fromEntries(
     statuses.map((status) => [String(status), reference(refusals[status].name)]),
   )
+  const said = Object.entries(operation.responses).map(([status, response]) => [
+    status,
+    response.description === unsaid ? { ...response, description: meanings[status] ?? 'Done.' } : response,
+  ])
   // What a route says itself about a status comes first.
-  return { ...operation, responses: { ...described, ...operation.responses, default: reference('Error') } }
+  const responses = { ...described, ...Object.fromEntries(said), default: reference('Error') }
+  return { ...operation, responses }
+}
+
+/** What stands where a route says nothing of a response but its shape. */
+const unsaid = 'Default Response'
+
+const meanings: Partial<Record<string, string>> = {
+  200: 'Done.',
+  201: 'Made: `Location` says where it is.',
+  202: 'Taken, and not done yet.',
+  503: 'Not ready: the parts say why.',
 }
 
 function refusalsOf(method: string, path: string, operation: Operation): Refusal[] {

@@ -8,6 +8,7 @@ import { jsonSchemaTransform } from 'fastify-type-provider-zod'
 import type { Api, RouteScope } from './api.ts'
 import type { OpenApiDocument } from './openapi-document.ts'
 import { describeRefusals } from './openapi-refusals.ts'
+import { tidy } from './openapi-tidy.ts'
 
 /** Equal to package.json's, which nothing in here may read. */
 export const apiVersion = '0.1.0'
@@ -29,8 +30,12 @@ const tags = [
   { name: 'Calls', description: 'May a call start? What is held for it while it lives.' },
   { name: 'Campaigns', description: 'Start, pause, resume and cancel.' },
   { name: 'Usage', description: 'Tell what happened and may cost. Posted once, however often it is told.' },
-  { name: 'Payments', description: 'Top-ups, cards and auto-recharge.' },
-  { name: 'Keys', description: 'Who may speak for a workspace.' },
+  { name: 'Pricing', description: 'What things cost, and what a call would.' },
+  { name: 'Top-ups', description: 'Credit bought, and every step of it.' },
+  { name: 'Payments', description: 'Checkouts, and what was paid.' },
+  { name: 'Cards', description: 'The card that is kept for top-ups and recharges.' },
+  { name: 'Auto-recharge', description: 'When the card is charged by itself, and why it was not.' },
+  { name: 'Keys', description: 'Who may speak for a workspace, and who changed what.' },
   { name: 'Workspaces', description: 'For whoever runs this deployment.' },
   { name: 'Webhooks', description: "Paddle's news." },
   { name: 'Operations', description: 'Is it alive, is it ready, what does it say of itself.' },
@@ -89,7 +94,7 @@ export function registerOpenApi(api: Api): void {
 
 /** Shape: the document of a server that is ready. */
 export function documentOf(api: Pick<Api, 'swagger'>): OpenApiDocument {
-  const document: OpenApiDocument = JSON.parse(JSON.stringify(api.swagger()))
+  const document: OpenApiDocument = JSON.parse(JSON.stringify(tidy(api.swagger())))
   return describeRefusals(document)
 }
 

@@ -66,7 +66,9 @@ export function registerPaddleWebhook(
       const { status, code } = errorOf(error, request)
       if (status < 500) refusals.add(code)
     })
-    for (const path of paths) scope.post(path, { config: { scope: 'public', rateLimit: 'none' } }, receive)
+    const schema = { summary: "Paddle's news, signed", tags: ['Webhooks'] }
+    for (const path of paths)
+      scope.post(path, { config: { scope: 'public', rateLimit: 'none' }, schema }, receive)
   })
 }
 
