@@ -1,19 +1,13 @@
 /** Pages of a list: `limit`, `offset` and `total`, newest first. */
 import { z } from 'zod'
 
+import { wholeNumber } from './query-fields.ts'
+
 /** What a list may be asked for. */
 export function pageQuery({ most = 100, fallback = 50 }: { most?: number; fallback?: number } = {}) {
   return {
-    limit: z.coerce
-      .number()
-      .pipe(z.int().min(1).max(most))
-      .default(fallback)
-      .meta({ description: 'How many at most.' }),
-    offset: z.coerce
-      .number()
-      .pipe(z.int().min(0).max(1_000_000))
-      .default(0)
-      .meta({ description: 'How many newer ones to leave out.' }),
+    limit: wholeNumber({ least: 1, most, otherwise: fallback }),
+    offset: wholeNumber({ least: 0, most: 1_000_000, otherwise: 0 }),
   }
 }
 

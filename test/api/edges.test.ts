@@ -51,10 +51,10 @@ describe('a body', () => {
           code: 'malformed_json',
           message: expect.stringMatching(/^[A-Z].{20,}\.$/),
           request_id: answer.headers['x-request-id'],
+          ...(field === undefined ? {} : { field }),
         },
       },
     })
-    if (field !== undefined) expect(answer.body).toMatchObject({ error: { field } })
     expect(Reflect.get({}, 'polluted')).toBeUndefined()
   })
 

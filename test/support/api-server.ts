@@ -142,7 +142,7 @@ async function seenFromNewWorkspace(
 }
 
 /** A key of each scope, in force. */
-async function givenKeys(db: Db, workspaceId: WorkspaceId): Promise<Record<ApiKeyScope, string>> {
+export async function givenKeys(db: Db, workspaceId: WorkspaceId): Promise<Record<ApiKeyScope, string>> {
   return await db.transaction().execute(async (trx) => {
     const create = async (scope: ApiKeyScope): Promise<string> =>
       (await createApiKey(trx, { workspaceId, scope, createdBy: 'test' })).secret
