@@ -6,6 +6,7 @@
 import { sql } from 'kysely'
 
 import type { CallToAdmit } from '../billing/admission.ts'
+import { BillingError } from '../billing/billing-error.ts'
 import type { WorkspaceId } from '../billing/ids.ts'
 import { admitCalls, type Admission } from '../db/admission.ts'
 import { codeOf, isOutage } from '../db/errors.ts'
@@ -51,13 +52,14 @@ export function createAdmissionBatch({
   let awaited: WorkspaceId | null = null
   let warned = false
 
-  const transact = async (calls: readonly CallToAdmit[], givenUp: AbortSignal): Promise<Admission[]> => {
+  const transact = async (waiting: readonly Asked[]): Promise<Admission[]> => {
+    const calls = waiting.map((item) => item.call)
     const waitFor = calls.find((call) => call.workspaceId === awaited)?.workspaceId
     return await db.transaction().execute(async (trx) => {
       if (waitFor !== undefined) await waitForWallet(trx, waitFor)
       const admissions = await admitCalls(trx, calls, rateBookOf, { silentAfterMs })
-      // Nobody would hear of what is committed now.
-      if (givenUp.aborted) throw givenUp.reason
+      // Money would be held for a call of which nobody hears any more.
+      if (waiting.some((item) => item.givenUp)) throw nobodyWaits
       return admissions
     })
   }
@@ -68,12 +70,14 @@ export function createAdmissionBatch({
       const waiting = items.filter((item) => !item.givenUp)
       if (waiting.length === 0 || stopping.signal.aborted) return items.map(() => ({ outcome: 'given_up' }))
       try {
-        const calls = waiting.map((item) => item.call)
-        const admissions = await within(patienceMs, (givenUp) => transact(calls, givenUp))
+        const admissions = await within(patienceMs, transact(waiting))
         warned = false
         const decided = new Map(waiting.map((item, index) => [item, admissions[index]]))
-        return items.map((item) => (item.givenUp ? { outcome: 'given_up' } : decidedOf(decided.get(item))))
+        return items.map((item) =>
+          decided.has(item) ? decidedOf(decided.get(item)) : { outcome: 'given_up' },
+        )
       } catch (error) {
+        if (error === nobodyWaits) continue
         if (isBusy(error)) return items.map(() => again)
         if (!isOutage(error)) return await decideApart(items, error)
         if (!warned) log.warn({ err: error, calls: waiting.length }, 'admission waits for the database')
@@ -141,20 +145,17 @@ function isBusy(error: unknown): boolean {
   return code.startsWith('40') || code === '55P03' || code === '57014'
 }
 
+/** Rolls a transaction back whose calls have been given up meanwhile. */
+const nobodyWaits = new BillingError('nobody_waits', 'A call was given up while it was decided')
+
 /** A connection may be dead without saying so: what takes too long is left to itself, and comes to nothing. */
-async function within<Result>(
-  patienceMs: number,
-  work: (givenUp: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const givingUp = new AbortController()
+async function within<Result>(patienceMs: number, work: Promise<Result>): Promise<Result> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => {
-    const error = Object.assign(new Error(`no answer within ${patienceMs} ms`), { code: 'ETIMEDOUT' })
-    givingUp.abort(error)
-    late.reject(error)
+    late.reject(Object.assign(new Error(`no answer within ${patienceMs} ms`), { code: 'ETIMEDOUT' }))
   }, patienceMs)
   try {
-    return await Promise.race([work(givingUp.signal), late.promise])
+    return await Promise.race([work, late.promise])
   } finally {
     clearTimeout(timer)
   }

@@ -368,7 +368,7 @@ function registerEnd(api: Api, { db, silentAfterMs }: CallContext): void {
           'Without it the end is noted, and the hold waits for the usage to come by another road: 200. Tell the usage of a call ' +
           'by one road only. A duration that contradicts the one that was told before: 409 `usage_contradicts`.',
         params: callParams,
-        body: endBody.optional(),
+        body: endBody.nullish(),
         response: { 200: ended, 202: ended },
       },
     },
@@ -422,7 +422,7 @@ function registerRelease(api: Api, { db }: CallContext): void {
         description:
           'Frees what was held for it; nothing is billed. 409 `call_billed` when its usage has been posted.',
         params: callParams,
-        body: z.strictObject({}).optional(),
+        body: z.strictObject({}).nullish(),
         response: { 200: callShape },
       },
     },

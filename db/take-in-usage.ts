@@ -45,7 +45,8 @@ export async function takeInUsage(
   return arrivals.map((arrival) => {
     const stands = standing.get(usageName(arrival)) ?? before.get(usageName(arrival))
     if (stands !== undefined && stands.payloadHash !== arrival.payloadHash) return 'contradicts'
-    return accepted.has(arrival) ? 'accepted' : 'duplicate'
+    // Of two tellings in one request, the first is the one that was accepted.
+    return accepted.delete(arrival) ? 'accepted' : 'duplicate'
   })
 }
 
