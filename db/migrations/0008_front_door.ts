@@ -95,7 +95,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
         include (kind, posted_at, agent_id, campaign_id, amount_micros)`.execute(db)
   await sql`
     create index ledger_transaction_by_reference
-    on ledger_transaction (reference, workspace_id, wallet_sequence)`.execute(db)
+    on ledger_transaction (reference, workspace_id, wallet_sequence) include (kind)`.execute(db)
   // Few beside the usage, so sums of them are quick, and the usage is what is left of the balance without them.
   await sql`
     create index ledger_transaction_besides_usage on ledger_transaction (workspace_id, wallet_sequence)
