@@ -181,8 +181,8 @@ export async function pauseForFunds(
 }
 
 /** Money came: what it had stopped, and was asked to go on by itself, goes on. */
-export async function resumeFunded(trx: Tx, wallet: LockedWallet, now: Date): Promise<number> {
-  const result = await trx
+export async function resumeFunded(trx: Tx, wallet: LockedWallet, now: Date): Promise<void> {
+  await trx
     .updateTable('campaign')
     .set({ status: 'running', paused_by: null, changed_at: now })
     .where('workspace_id', '=', wallet.workspaceId)
@@ -198,6 +198,5 @@ export async function resumeFunded(trx: Tx, wallet: LockedWallet, now: Date): Pr
           .where(sql<boolean>`balance_micros - held_micros >= ${leastBufferMicros} and frozen_at is null`),
       ),
     )
-    .executeTakeFirst()
-  return Number(result.numUpdatedRows)
+    .execute()
 }

@@ -23,7 +23,7 @@ export async function endHolds(
   state: Exclude<HoldState, 'open'>,
 ): Promise<number> {
   if (calls.length === 0) return 0
-  const { rows } = await sql<{ ended: bigint }>`/* end-holds */
+  const { rows } = await sql<{ ended: number }>`/* end-holds */
     with ended as (
       update hold set state = ${state}::text, ended_at = clock_timestamp()
       from unnest(
@@ -40,8 +40,8 @@ export async function endHolds(
       from freed where wallet.workspace_id = freed.workspace_id
       returning freed.holds
     )
-    select coalesce(sum(holds), 0)::bigint as ended from moved`.execute(trx)
-  return Number(rows[0]?.ended ?? 0n)
+    select coalesce(sum(holds), 0)::int as ended from moved`.execute(trx)
+  return rows[0]?.ended ?? 0
 }
 
 export type Hold = {
