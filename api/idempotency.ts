@@ -140,7 +140,8 @@ export function registerIdempotency(api: Api, { db, log }: { db: Db; log: Log })
 }
 
 /**
- * A name for what this request does, the same each time that it is sent; null when it was sent without a key.
+ * A name for what this request does: the same each time that its key is sent, also with another body, so that whoever finds the
+ * effect there can see that it is not what is asked for now. Null when it was sent without a key.
  *
  * Shape: 32 hex digits.
  */

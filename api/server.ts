@@ -25,6 +25,7 @@ import { registerPaymentRoutes } from './payment-routes.ts'
 import { registerRateLimit, type RateLimitOptions } from './rate-limit.ts'
 import { registerSecurityHeaders } from './security-headers.ts'
 import { registerTopUpRoutes } from './top-up-routes.ts'
+import { registerUnknownFields } from './unknown-fields.ts'
 import { registerPricingRoutes } from './pricing-routes.ts'
 import { registerReceiptRoutes } from './receipt-routes.ts'
 import { registerUsageStatsRoutes } from './usage-stats-routes.ts'
@@ -119,6 +120,7 @@ export function createServer({
   registerAuthentication(api, { db, operatorKey })
   registerRateLimit(api, { ...defaultRateLimit, ...rateLimit, log })
   registerScopes(api)
+  registerUnknownFields(api)
   registerIdempotency(api, { db, log })
   cutOffWhenClosing(server, limits.closeMs)
   server.addHook('onResponse', async (request, reply) => {

@@ -130,6 +130,37 @@ test.for(traps)('an address with %s in it is answered with a 4xx', async (trap, 
   }
 })
 
+test('what a route does not read is refused by its name, also where it reads nothing', async ({ api }) => {
+  const answers = [
+    await api.get('/v1/wallet?workspace_id=ws_1'),
+    await api.get('/v1/keys?limit=1&page=2'),
+    await api.post('/v1/keys', { body: { scope: 'read', workspace_id: 'ws_1' } }),
+    await api.post('/v1/keys?scope=admin', { body: {} }),
+    await api.post('/v1/wallet/auto-recharge/resume', { body: { enabled: true } }),
+  ]
+
+  const names = ['workspace_id', 'page', 'workspace_id', 'scope', 'enabled']
+  expect(answers).toMatchObject(
+    names.map((name) => ({
+      status: 400,
+      body: { error: { code: 'invalid_request', message: expect.stringContaining(`"${name}"`) } },
+    })),
+  )
+})
+
+test('a route that reads no body takes none, an empty one, and one with nothing in it', async ({ api }) => {
+  const path = '/v1/wallet/auto-recharge/resume'
+
+  const answers = [
+    await api.post(path),
+    await api.post(path, { body: '' }),
+    await api.post(path, { body: {} }),
+    await api.get('/healthz?probe=1', { key: null }),
+  ]
+
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+})
+
 test('an id may be as long as ids are, with every character escaped', async ({ echoApi: api }) => {
   expect((await api.get(`/v1/find/${'%E2%82%AC'.repeat(128)}`)).status).toBe(200)
 })

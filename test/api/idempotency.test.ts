@@ -291,6 +291,54 @@ describe('a claim whose process died', () => {
   })
 })
 
+test('a request whose sender hangs up is done all the same, and answered when it is sent again', async ({
+  bank,
+  bankApi: api,
+  db,
+}) => {
+  const url = await api.server.listen({ host: '127.0.0.1', port: 0 })
+  const headers = keyed()
+  const open = bank.close()
+  const hangUp = new AbortController()
+  const first = fetch(`${url}/v1/pay/ann`, {
+    method: 'POST',
+    headers: { ...headers, authorization: `Bearer ${api.keys.write}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: hangUp.signal,
+  })
+  await untilClaimed(db, headers)
+
+  hangUp.abort()
+  await expect(first).rejects.toThrow('aborted')
+  open()
+  const again = await api.post('/v1/pay/ann', { key: 'write', headers, body })
+
+  expect(again).toMatchObject({ status: 201, body: { turn: 1 } })
+  expect(bank.paid()).toBe(1)
+})
+
+test('an answer that cannot be kept is given all the same, and told to whoever runs this', async ({
+  bank,
+  ownPlace,
+  ownDb,
+  startTestApi,
+}) => {
+  const api = await startTestApi({ databaseUrl: ownPlace.databaseUrl, db: ownDb, routes: bank.routes })
+  const headers = keyed()
+  const open = bank.close()
+  const first = api.post('/v1/pay/ann', { headers, body })
+  await untilClaimed(ownDb, headers)
+
+  await sql`alter table idempotent_request rename to idempotent_request_elsewhere`.execute(ownDb)
+  open()
+  const answer = await first
+
+  expect(answer).toMatchObject({ status: 201, body: { turn: 1 } })
+  expect(api.log.filter(({ level }) => level === 'error')).toMatchObject([
+    { route: 'POST /v1/pay/:to', status: 201, msg: expect.stringContaining('could not be kept') },
+  ])
+})
+
 test('an answer is forgotten after thirty days, and not before', async ({
   bank,
   ownPlace,
