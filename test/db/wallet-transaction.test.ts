@@ -142,7 +142,7 @@ describe('on a wallet with a long history', () => {
     const api = connect(ownPlace.databaseUrl, { profile: 'worker', name: 'api', poolSize: 1 })
     const newest = BigInt(longHistory + 1)
     const everything: WalletTransactionFilter = {}
-    const filters = [
+    const filters: WalletTransactionFilter[] = [
       everything,
       { kinds: usageKinds },
       { kinds: ['call'] },
