@@ -26,8 +26,14 @@ export type AdmissionBatch = {
   close: () => Promise<void>
 }
 
-/** A call in the line; nobody waits for it any more once it is `givenUp`. */
-type Asked = { call: CallToAdmit; givenUp: boolean }
+/** A call in the line. */
+type Asked = {
+  call: CallToAdmit
+  /** Nobody waits for it any more. */
+  givenUp: boolean
+  /** How often its wallet was in use elsewhere. */
+  deferrals: number
+}
 
 type Decided = DecidedAdmission | { outcome: 'given_up' } | { outcome: 'failed'; error: unknown }
 
@@ -48,13 +54,13 @@ export function createAdmissionBatch({
 }): AdmissionBatch {
   const rateBookOf = createRateBookCache()
   const stopping = new AbortController()
-  /** A workspace whose wallet was in use when nothing else could be decided: waited for, next time. */
-  let awaited: WorkspaceId | null = null
   let warned = false
 
-  const transact = async (waiting: readonly Asked[]): Promise<Admission[]> => {
+  const transact = async (
+    waiting: readonly Asked[],
+    waitFor: WorkspaceId | undefined,
+  ): Promise<Admission[]> => {
     const calls = waiting.map((item) => item.call)
-    const waitFor = calls.find((call) => call.workspaceId === awaited)?.workspaceId
     return await db.transaction().execute(async (trx) => {
       if (waitFor !== undefined) await waitForWallet(trx, waitFor)
       const admissions = await admitCalls(trx, calls, rateBookOf, { silentAfterMs })
@@ -69,16 +75,22 @@ export function createAdmissionBatch({
     for (let failures = 0; ; failures += 1) {
       const waiting = items.filter((item) => !item.givenUp)
       if (waiting.length === 0 || stopping.signal.aborted) return items.map(() => ({ outcome: 'given_up' }))
+      const waitFor = waiting.find((item) => item.deferrals >= mostDeferrals)?.call.workspaceId
       try {
-        const admissions = await within(patienceMs, transact(waiting))
+        const admissions = await within(patienceMs, transact(waiting, waitFor))
         warned = false
         const decided = new Map(waiting.map((item, index) => [item, admissions[index]]))
         return items.map((item) =>
-          decided.has(item) ? decidedOf(decided.get(item)) : { outcome: 'given_up' },
+          decided.has(item) ? decidedOf(item, decided.get(item)) : { outcome: 'given_up' },
         )
       } catch (error) {
         if (error === nobodyWaits) continue
-        if (isBusy(error)) return items.map(() => again)
+        if (isBusy(error)) {
+          await pause(2, stopping.signal)
+          // Somebody keeps that wallet for long: the others go first for a while.
+          for (const item of waiting) if (item.call.workspaceId === waitFor) item.deferrals = -mostDeferrals
+          continue
+        }
         if (!isOutage(error)) return await decideApart(items, error)
         if (!warned) log.warn({ err: error, calls: waiting.length }, 'admission waits for the database')
         warned = true
@@ -96,18 +108,11 @@ export function createAdmissionBatch({
     return [...(await decide(items.slice(0, half))), ...(await decide(items.slice(half)))]
   }
 
-  const lane = createLane<Asked, Decided>({
-    most,
-    run: async (items) => {
-      const decided = await decide(items)
-      awaited = decided.every((each) => each === again) ? (items[0]?.call.workspaceId ?? null) : null
-      return decided
-    },
-  })
+  const lane = createLane<Asked, Decided>({ most, run: decide })
 
   return {
     admit: async (call) => {
-      const asked = { call, givenUp: false }
+      const asked = { call, givenUp: false, deferrals: 0 }
       const patience = Promise.withResolvers<Decided>()
       const timer = setTimeout(() => {
         asked.givenUp = true
@@ -129,14 +134,19 @@ export function createAdmissionBatch({
   }
 }
 
+/** After so many looks at a wallet that is in use, it is waited for: others may have it again and again. */
+const mostDeferrals = 3
+
 /** In turn with everybody else who wants it, and not for long: others are in this line too. */
 async function waitForWallet(trx: Tx, workspaceId: WorkspaceId): Promise<void> {
   await sql`select set_config('lock_timeout', '100', true)`.execute(trx)
   await lockWallet(trx, workspaceId)
 }
 
-function decidedOf(admission: Admission | undefined): Decided | typeof again {
-  return admission === undefined || admission.outcome === 'deferred' ? again : admission
+function decidedOf(item: Asked, admission: Admission | undefined): Decided | typeof again {
+  if (admission !== undefined && admission.outcome !== 'deferred') return admission
+  item.deferrals += 1
+  return again
 }
 
 /** A lock that somebody else holds, a deadlock, a slow moment: it may be over at the next try. */

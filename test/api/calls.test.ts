@@ -8,6 +8,7 @@ import { freezeWallet } from '../../db/freeze.ts'
 import { connect } from '../../db/connect.ts'
 import { lockWallet } from '../../db/wallet.ts'
 import { createLog } from '../../runtime/log.ts'
+import { pause } from '../../runtime/repeat.ts'
 import { test, type TestApi } from '../support/api-server.ts'
 import { aCall, callArrival, givenWorkspace, newId } from '../support/given.ts'
 import { aCallToAdmit, givenSilence, moneyOf, post, spend } from '../support/given-calls.ts'
@@ -413,6 +414,39 @@ describe('the admission batch', () => {
     expect(waited).toMatchObject({ outcome: 'admitted' })
   })
 
+  test('admits on a wallet that somebody has again and again, and on others meanwhile', async ({
+    place,
+    db,
+  }) => {
+    const { batch, close } = givenBatch(place.databaseUrl)
+    const wanted = await givenWorkspace(db)
+    const free = await givenWorkspace(db)
+    const stopping = new AbortController()
+    // Three who wait for the wallet in turn: it is never free for anybody who does not.
+    const others = Array.from({ length: 3 }, async () => {
+      while (!stopping.signal.aborted) {
+        await db.transaction().execute(async (trx) => {
+          await lockWallet(trx, wanted)
+          await sql`select pg_sleep(0.01)`.execute(trx)
+        })
+      }
+    })
+
+    const outcomes = await Promise.all(
+      Array.from({ length: 40 }, async (_, index) => {
+        await pause(index * 5)
+        const { outcome } = await batch.admit(aCallToAdmit(index % 2 === 0 ? wanted : free))
+        return outcome
+      }),
+    )
+    stopping.abort()
+    await Promise.all(others)
+    await close()
+
+    expect(new Set(outcomes)).toEqual(new Set(['admitted']))
+    expect(await moneyOf(db, wanted)).toMatchObject({ held: 4_000_000n, openHolds: 4_000_000n })
+  })
+
   test('gives up in time on a wallet that stays in use, and holds nothing for the call', async ({
     place,
     db,
@@ -420,14 +454,24 @@ describe('the admission batch', () => {
     const { batch, close } = givenBatch(place.databaseUrl, { patienceMs: 300 })
     const busy = await givenWorkspace(db)
 
-    const refused = await whileHeld(
+    const other = await givenWorkspace(db)
+
+    const { refused, passed } = await whileHeld(
       db,
       (trx) => lockWallet(trx, busy),
-      () => refusalOf(batch.admit(aCallToAdmit(busy))),
+      async () => {
+        const waiting = refusalOf(batch.admit(aCallToAdmit(busy)))
+        const passing: string[] = []
+        for (let call = 0; call < 10; call += 1) {
+          passing.push((await batch.admit(aCallToAdmit(other))).outcome)
+        }
+        return { refused: await waiting, passed: passing }
+      },
     )
     const admitted = await batch.admit(aCallToAdmit(busy))
     await close()
 
+    expect(passed).toEqual(Array.from({ length: 10 }, () => 'admitted'))
     expect(refused).toMatchObject({ code: 'unavailable', fields: { api: { status: 503 } } })
     expect(admitted).toMatchObject({ outcome: 'admitted' })
     expect(await moneyOf(db, busy)).toMatchObject({ held: 200_000n, openHolds: 200_000n })
