@@ -19,7 +19,7 @@ export function registerJsonBodies(server: FastifyInstance): void {
 }
 
 /** Throws: a refusal that says what is wrong, and where. */
-export function parseJsonBody(bytes: Buffer): unknown {
+function parseJsonBody(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw malformedJson('The body is not text in UTF-8: send JSON in UTF-8.')
   const body = parse(bytes.toString('utf8'))
   refuseTraps(body, [])

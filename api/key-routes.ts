@@ -29,7 +29,7 @@ const scope = z.enum(['read', 'write', 'admin']).meta({
   examples: ['write'],
 })
 
-export const keyShape = z.object({
+const keyShape = z.object({
   key_id: z.string().meta({ examples: ['3fK9aQzX01'] }),
   scope,
   label: z.string().nullable(),

@@ -12,7 +12,7 @@ export type WindowCounts = { current: number; previous: number; elapsedMs: numbe
 export type Counted = WindowCounts & { counted: boolean }
 
 /** Pure. What counts has come `elapsedMs` into its window. */
-export function hasRoom(
+function hasRoom(
   { current, previous, elapsedMs }: WindowCounts,
   { limit, windowMs }: WindowLimit,
 ): boolean {

@@ -26,10 +26,10 @@ export type Claim =
   | { outcome: 'other_body' }
 
 /** How long a request is under way before another try may take it over. No handler takes nearly as long. */
-export const takeOverAfterSeconds = 60
+const takeOverAfterSeconds = 60
 
 /** How long an answer is kept. */
-export const keptDays = 30
+const keptDays = 30
 
 /** Shape: `claimed` for exactly one of all who ask at once. */
 export async function claimRequest(db: Db, name: RequestName, bodyHash: Buffer): Promise<Claim> {

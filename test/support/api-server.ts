@@ -18,7 +18,7 @@ import { webhookSecret } from './paddle-sender.ts'
 
 export type ApiAnswer = { status: number; headers: Record<string, string | undefined>; body: unknown }
 
-export type Ask = {
+type Ask = {
   /** A scope means the workspace's key of it; null sends no key; any other text is sent as it is. Without it: `admin`. */
   key?: ApiKeyScope | 'operator' | (string & {}) | null
   /** Sent as JSON; a text is sent as it is. */
@@ -142,7 +142,7 @@ async function seenFromNewWorkspace(
 }
 
 /** A key of each scope, in force. */
-export async function givenKeys(db: Db, workspaceId: WorkspaceId): Promise<Record<ApiKeyScope, string>> {
+async function givenKeys(db: Db, workspaceId: WorkspaceId): Promise<Record<ApiKeyScope, string>> {
   return await db.transaction().execute(async (trx) => {
     const create = async (scope: ApiKeyScope): Promise<string> =>
       (await createApiKey(trx, { workspaceId, scope, createdBy: 'test' })).secret
