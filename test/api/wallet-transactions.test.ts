@@ -8,7 +8,7 @@ import { test, type TestApi } from '../support/api-server.ts'
 import { givenHistory, givenUsage, type HistoryRow } from '../support/given-history.ts'
 import { aCall, aMessage, callArrival, messageArrival } from '../support/given.ts'
 
-type Item = Record<string, unknown> & { id: string }
+type Item = Record<string, string | number | undefined> & { id: string }
 type Page = {
   transactions: Item[]
   total: number

@@ -64,7 +64,8 @@ export async function givenHistory(
       insert into posting (workspace_id, wallet_sequence, line, debit_account, credit_account, amount_micros)
       select ${workspaceId}, sequence, 1,
         case when amount_micros < 0 then 'wallet' else 'adjustments' end::account_code,
-        case when amount_micros < 0 then 'adjustments' else 'wallet' end::account_code, abs(amount_micros)
+        case when amount_micros >= 0 then 'wallet' when kind = 'call' then 'voice_revenue' else 'adjustments' end
+          ::account_code, abs(amount_micros)
       from row`.execute(trx)
   })
 }
