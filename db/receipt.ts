@@ -35,7 +35,7 @@ export type Receipt = {
   differences: string[]
 }
 
-export type ReceiptUsage = {
+type ReceiptUsage = {
   /** Verbatim. */
   event: unknown
   receivedAt: Date
@@ -49,14 +49,14 @@ export type ReceiptUsage = {
   place: string | null
 }
 
-export type ReceiptTopUp = {
+type ReceiptTopUp = {
   topUpId: TopUpId
   paddleTransactionId: string | null
   topUp: TopUp
   steps: TopUpStep[]
 }
 
-export type ReceiptAdjustment = Selectable<Schema['paddle_adjustment']>
+type ReceiptAdjustment = Selectable<Schema['paddle_adjustment']>
 
 type Row = Selectable<Schema['ledger_transaction']>
 
