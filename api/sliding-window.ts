@@ -12,10 +12,7 @@ export type WindowCounts = { current: number; previous: number; elapsedMs: numbe
 export type Counted = WindowCounts & { counted: boolean }
 
 /** Pure. What counts has come `elapsedMs` into its window. */
-function hasRoom(
-  { current, previous, elapsedMs }: WindowCounts,
-  { limit, windowMs }: WindowLimit,
-): boolean {
+function hasRoom({ current, previous, elapsedMs }: WindowCounts, { limit, windowMs }: WindowLimit): boolean {
   return current + previous * (1 - elapsedMs / windowMs) <= limit - 1
 }
 
