@@ -230,9 +230,8 @@ async function noteUnpaid(
   { now, nextLookAt }: ApplyContext,
 ): Promise<void> {
   const { transactionId: paddleTransactionId, status } = transaction
-  const isBoundElsewhere =
-    topUp.paddleTransactionId !== null && topUp.paddleTransactionId !== paddleTransactionId
-  if (isBoundElsewhere) return
+  const isBound = topUp.paddleTransactionId !== null
+  if (isBound && topUp.paddleTransactionId !== paddleTransactionId) return
   const errorCode = transaction.payments[0]?.errorCode ?? null
   if (topUp.source === 'checkout' || topUp.subscriptionId === null) {
     if (status === 'canceled') {
@@ -262,11 +261,12 @@ async function noteUnpaid(
       trx,
       wallet,
       topUp.topUpId,
-      { states: openChargeStates.filter((state) => state !== 'needs_review') },
+      { states: openChargeStates.filter((state) => state !== 'needs_review' || !isBound) },
       change,
       now,
     )
-  } else if (topUp.state !== 'processing' || topUp.paddleTransactionId === null) {
+  } else if (!isBound) {
+    // Found at last. What is bound already goes back to waiting by no such news: it may be older than what was done since.
     const change = { state: 'processing', reason: null, dueAt: nextLookAt, paddleTransactionId } as const
     await moveTopUp(trx, wallet, topUp.topUpId, { states: openChargeStates }, change, now)
   }
