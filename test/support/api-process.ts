@@ -44,7 +44,7 @@ export const test = base.extend<{
 })
 
 /** Shape: resolves when it answers, on a port of its own. It is told of no Redis. */
-async function startApiProcess(
+export async function startApiProcess(
   databaseUrl: string,
   environment: Record<string, string> = {},
 ): Promise<ApiProcess> {
