@@ -539,6 +539,22 @@ describe('an unknown charge', () => {
   })
 })
 
+test('what was found out about an earlier submission says nothing about the later one', async ({ db }) => {
+  const { charge: first } = await givenUnknown(db)
+  await letPass(db, first, timing.quietPeriodMs)
+  await recordSearch(db, await getTopUp(db, first), { isDoubtful: false }, timing)
+  const second = await claim(db, first)
+  await recordAnswer(db, second, { outcome: 'unknown', cause: 'reset' }, timing)
+  const before = await getTopUp(db, first)
+
+  await recordSearch(db, first, { isDoubtful: true }, timing)
+  await postponeLook(db, first, 60_000)
+
+  expect(first).toMatchObject({ state: 'unknown', submissions: 1 })
+  expect(before).toMatchObject({ state: 'unknown', submissions: 2 })
+  expect(await getTopUp(db, first)).toEqual(before)
+})
+
 describe('a charge that was found submitting', () => {
   test('is never sent by its finder: it is unknown from then on', async ({ db }) => {
     const { charge } = await givenClaimed(db)

@@ -160,6 +160,20 @@ describe('a refund', () => {
     expect(await findBalance(db, payer.workspaceId)).toBe(10_000_000n)
   })
 
+  test('of one payment leaves what may be taken back of another', async ({ db }) => {
+    const { payer, paid } = await givenCredit(db)
+    const other = aTransaction(payer)
+    await bringTransaction(db, other)
+
+    const outcomes = [
+      await bringAdjustment(db, anAdjustment(paid)),
+      await bringAdjustment(db, anAdjustment(other)),
+    ]
+
+    expect(outcomes).toMatchObject([{ outcome: 'applied' }, { outcome: 'applied' }])
+    expect(await findBalance(db, payer.workspaceId)).toBe(10_000_000n)
+  })
+
   test('in parts that race takes no more than was credited', async ({ db, place }) => {
     const racers = connect(place.databaseUrl, { profile: 'operator', name: 'race', poolSize: 8 })
     const { payer, paid } = await givenCredit(db)
@@ -267,6 +281,34 @@ describe('a chargeback', () => {
     expect(afterNews).toBeNull()
     expect(await frozenReasonOf(db, payer)).toBe('looks like fraud')
   })
+})
+
+test('a wallet that is frozen already keeps its first reason, and is frozen and unfrozen once', async ({
+  db,
+}) => {
+  const { payer, paid } = await givenCredit(db)
+  const freeze = (reason: string) =>
+    underLock(db, payer.workspaceId, (trx, wallet) =>
+      freezeWallet(trx, wallet, { actor: 'person', reason, now: new Date() }),
+    )
+  const unfreeze = () =>
+    underLock(db, payer.workspaceId, (trx, wallet) =>
+      unfreezeWallet(trx, wallet, { actor: 'person', reason: 'all is well' }),
+    )
+
+  await freeze('looks like fraud')
+  await freeze('looks like fraud again')
+  await bringAdjustment(db, opened(paid))
+  const reason = await frozenReasonOf(db, payer)
+  await unfreeze()
+  await unfreeze()
+
+  const audit = await listAudit(db, payer.workspaceId, 100)
+  expect(reason).toBe('looks like fraud')
+  expect(audit.filter((entry) => entry.action.startsWith('wallet.'))).toMatchObject([
+    { action: 'wallet.unfrozen', detail: { reason: 'all is well' } },
+    { action: 'wallet.frozen', detail: { reason: 'looks like fraud' } },
+  ])
 })
 
 describe('a person looks, and nothing moves,', () => {

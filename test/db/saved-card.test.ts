@@ -139,6 +139,18 @@ describe('a saved card', () => {
     expect(audit.filter((entry) => entry.action === 'card.saved')).toHaveLength(1)
   })
 
+  test('is not replaced by a newer subscription of which only a payment is known', async ({ db }) => {
+    const payer = await givenCustomer(db)
+    const newer = `${payer.subscriptionId}_newer`
+
+    await bring(db, payer, paidWith(newer, 'paymtd_3', '0003', 5))
+    await bringSubscription(db, aSubscription(payer))
+
+    expect(await findUsableCard(db, payer.workspaceId)).toMatchObject({
+      subscriptionId: payer.subscriptionId,
+    })
+  })
+
   test('of an older subscription does not lift what the declines of the newer one did', async ({ db }) => {
     const payer = await givenCustomer(db)
     const newer = { ...payer, subscriptionId: `${payer.subscriptionId}_newer` }
