@@ -373,7 +373,7 @@ describe('a day of news', () => {
 
         expect(await outcomeOf(ownDb, day)).toEqual(expected)
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     )
     expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
   })
@@ -396,7 +396,7 @@ describe('a day of news', () => {
 
         expect(await outcomeOf(ownDb, day)).toEqual(expected)
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     )
     expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
   })
