@@ -7,7 +7,7 @@ import { micros, type Micros } from './money.ts'
 import type { PaddleAdjustment } from './paddle-facts.ts'
 
 /** One movement that an adjustment asks for; its key is the adjustment's, so it is made once. */
-export type AdjustmentMove = {
+type AdjustmentMove = {
   readonly kind: 'refund' | 'chargeback'
   readonly idempotencyKey: string
   /** The signed effect on the wallet. */
