@@ -347,9 +347,16 @@ test('news of a refund, a warning, a chargeback and its end come to the same in 
       reverse,
       { ...chargeback, status: 'reversed' },
     ]
+    let waiting = new Set<PaddleAdjustment>()
     for (const index of order) {
-      const each = news[index]
-      if (each !== undefined) await bringAdjustment(db, each)
+      const told = news[index]
+      if (told === undefined) continue
+      // What waits is told again whenever something else has been applied.
+      const round = [told, ...waiting]
+      waiting = new Set()
+      for (const each of round) {
+        if ((await bringAdjustment(db, each)).outcome === 'waiting') waiting.add(each)
+      }
     }
     return {
       balance: await findBalance(db, payer.workspaceId),

@@ -174,7 +174,7 @@ describe('an event that waits for a credit', () => {
     expect(await stagedEvents(db, eventId)).toHaveLength(2)
   })
 
-  test('and began to wait in the moment of the credit is found by the sweep, and is overdue at once', async ({
+  test('and began to wait in the moment of the credit is found by the sweep after ten minutes, and is overdue at once', async ({
     ownDb,
   }) => {
     const payer = await givenPayer(ownDb)
@@ -184,7 +184,10 @@ describe('an event that waits for a credit', () => {
     const early = await givenWaiting(ownDb, newId('txn'))
     await ownDb
       .updateTable('paddle_event')
-      .set({ received_at: new Date(Date.now() - 60_000) })
+      .set({
+        received_at: new Date(Date.now() - 700_000),
+        decided_at: new Date(Date.now() - 601_000),
+      })
       .execute()
 
     await wakeEventsOfCredits(ownDb)

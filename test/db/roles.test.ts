@@ -129,6 +129,9 @@ describe('a worker', () => {
     'drop what stops a double charge': sql`drop index top_up_one_open_recharge`,
     'give a wallet to somebody else': sql`update wallet set workspace_id = 'ws_mine'`,
     'delete a workspace': sql`delete from workspace`,
+    'change what Paddle told': sql`update paddle_event set body = '{}'`,
+    'change what a top-up was for': sql`update top_up set amount_micros = 1`,
+    'give a wallet another customer': sql`update paddle_customer set customer_id = 'ctm_mine'`,
     'become somebody else': sql`set role postgres`,
     'make a table': sql`create table pocket (money bigint)`,
   } satisfies Record<string, RawBuilder<unknown>>
