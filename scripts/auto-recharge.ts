@@ -213,7 +213,8 @@ function describeDecision(decided: Recharged | null | undefined): string {
 function neverSetUp(workspaceId: WorkspaceId): BillingError {
   return new BillingError(
     'never_set_up',
-    `auto-recharge was never set up for ${workspaceId}: npm run -s auto-recharge -- ${workspaceId} --on --threshold 20 --top-up 100`,
+    `auto-recharge was never set up for ${workspaceId}. Set it up:\n` +
+      `  npm run -s auto-recharge -- ${workspaceId} --on --threshold 20 --top-up 100`,
   )
 }
 

@@ -44,11 +44,8 @@ type OwnSimulator = PaddlePlace & { simulatorUrl: string; stop: () => Promise<vo
 /** A simulator in this process, which other scripts find while we run. Its cards outlive it, in a file beside the database. */
 export async function startOwnSimulator(stack: Stack): Promise<OwnSimulator> {
   await mkdir(dataDirectory, { recursive: true })
-  const name = stack.ours ? '' : `-${fingerprint(stack)}`
-  const placePath = join(dataDirectory, `paddle${name}.json`)
-  const simulator = await startPaddleSimulator({
-    stateFile: join(dataDirectory, `paddle-simulator${name}.json`),
-  })
+  const { placePath, stateFile } = filesOf(stack)
+  const simulator = await startPaddleSimulator({ stateFile })
   const environment = {
     PADDLE_API_KEY: simulator.apiKey,
     PADDLE_ENVIRONMENT: simulator.url,
@@ -73,6 +70,18 @@ export async function startOwnSimulator(stack: Stack): Promise<OwnSimulator> {
   }
 }
 
+/** Where a simulator says that it runs, and where it keeps its cards: one of each for a database. */
+export function filesOf(stack: Pick<Stack, 'databaseUrl' | 'ours'>): {
+  placePath: string
+  stateFile: string
+} {
+  const name = stack.ours ? '' : `-${fingerprint(stack)}`
+  return {
+    placePath: join(dataDirectory, `paddle${name}.json`),
+    stateFile: join(dataDirectory, `paddle-simulator${name}.json`),
+  }
+}
+
 /** Has the webhooks of a simulator sent to an API; the real Paddle is told on its own pages. */
 export async function sendWebhooksTo({ simulatorUrl }: PaddlePlace, apiUrl: string): Promise<void> {
   if (simulatorUrl === null) return
@@ -88,8 +97,10 @@ export async function findPaddle(stack: Stack): Promise<PaddlePlace> {
   const configured = configuredPaddle()
   if (configured !== null) return configured
   const database = fingerprint(stack)
-  for (const name of ['', `-${database}`]) {
-    const found = await readFile(join(dataDirectory, `paddle${name}.json`), 'utf8').catch(() => null)
+  // The servers of an `npm start` are its own, and not those of the script that works on them.
+  for (const ours of [true, false]) {
+    const { placePath } = filesOf({ ...stack, ours })
+    const found = await readFile(placePath, 'utf8').catch(() => null)
     const place: unknown = found === null ? null : JSON.parse(found)
     if (!isFoundPlace(place) || place.database !== database) continue
     if ((await identityOf(place.pid)) !== place.identity) continue
@@ -98,8 +109,8 @@ export async function findPaddle(stack: Stack): Promise<PaddlePlace> {
   }
   throw new BillingError(
     'no_paddle',
-    'there is no Paddle to talk to: run this while npm start runs in this checkout, or set PADDLE_API_KEY and its ' +
-      'companions (npm run -s paddle-simulator prints some)',
+    'there is no Paddle to talk to: run this while npm start runs in this checkout,\n' +
+      'or set PADDLE_API_KEY and its companions (npm run -s paddle-simulator prints some)',
   )
 }
 
@@ -137,7 +148,7 @@ function isFoundPlace(value: unknown): value is FoundPlace {
 }
 
 /** Which database it is, without its password. */
-function fingerprint({ databaseUrl }: Stack): string {
+function fingerprint({ databaseUrl }: Pick<Stack, 'databaseUrl'>): string {
   const { host, pathname } = new URL(databaseUrl)
   return createHash('sha256').update(`${host}${pathname}`).digest('hex').slice(0, 12)
 }

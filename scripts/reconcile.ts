@@ -52,7 +52,9 @@ asked. Needs Paddle: an npm start in this checkout, or PADDLE_API_KEY and its co
           const result = await reconcile(reconciling, { since })
           progress.end()
           if (result.outcome !== 'reconciled') {
-            note(`reconcile: ${explainRefusal(result)} What was adopted until then stays; run it again.`)
+            note(
+              fold(`reconcile: ${explainRefusal(result)} What was adopted until then stays; run it again.`),
+            )
             return 1
           }
           const { outcome: _outcome, ...report } = result
@@ -145,9 +147,7 @@ function printReport(report: Reconciliation, captured: Captured): void {
   const kept = transactions - captured.count
   const others = kept === 0 ? '' : `, and ${kept} for nothing, such as cards saved`
   print(
-    fold(
-      `  Paddle captured  ${paid.padStart(width)}   ${captured.count} payments${others}; ${adjustments} adjustments`,
-    ),
+    `  Paddle captured  ${paid.padStart(width)}   ${captured.count} payments${others}; ${adjustments} adjustments`,
   )
   print(`  credited here    ${credited.padStart(width)}`)
   print(`\nAdopted now: ${adopted.length === 0 ? 'nothing, it was all here' : adopted.length}`)

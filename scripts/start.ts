@@ -41,9 +41,12 @@ its companions take the place of the simulator; no card is then saved by itself.
       try {
         printPlaces(screen, stack, services)
         const { paddle } = services
-        await runDemoCampaign({ db, stack, paddle, screen, signal: interrupted }, campaign)
+        const workspaceId = await runDemoCampaign(
+          { db, stack, paddle, screen, signal: interrupted },
+          campaign,
+        )
         if (!interrupted.aborted) await printVerification(screen, stack)
-        if (once !== true && !interrupted.aborted) await serve(screen, interrupted)
+        if (once !== true && !interrupted.aborted) await serve(screen, workspaceId, interrupted)
         screen.end()
       } finally {
         await services.stop()
@@ -77,7 +80,7 @@ async function printVerification(screen: Screen, stack: Stack): Promise<void> {
   }
 }
 
-async function serve(screen: Screen, interrupted: AbortSignal): Promise<void> {
+async function serve(screen: Screen, workspaceId: string, interrupted: AbortSignal): Promise<void> {
   screen.print(`Serving until Ctrl-C. In another terminal:
   npm run -s campaign -- --records 20000 --out calls.jsonl    write call records
   npm run -s replay -- calls.jsonl                            send them through the queue; twice posts nothing more
@@ -85,7 +88,7 @@ async function serve(screen: Screen, interrupted: AbortSignal): Promise<void> {
   npm run -s verify                                           recompute every balance and hash
   npm run -s set-aside                                        what could not be posted, and why
   npm run -s top-ups                                          every attempt to bring money in, step by step
-  npm run -s auto-recharge -- ws_demo                         when the card is charged, and why it was not
+  npm run -s auto-recharge -- ${workspaceId.padEnd(30)}  when the card is charged, and why it was not
   npm run -s reconcile                                        compare every credit with Paddle's captures`)
   await new Promise<void>((resolve) => {
     // The servers and workers do not keep this process alive by themselves.

@@ -1,7 +1,6 @@
 /** Top-ups: every attempt to bring money in, step by step; starting one; and ending one of which nobody knows how it ended. */
-import { topUpStates } from '../billing/top-up.ts'
 import { displayUsdExact, micros } from '../billing/money.ts'
-import { leastTopUpMicros, mostTopUpMicros } from '../billing/top-up.ts'
+import { leastTopUpMicros, mostTopUpMicros, topUpStates } from '../billing/top-up.ts'
 import { BillingError } from '../billing/billing-error.ts'
 import type { TopUpId } from '../billing/ids.ts'
 import type { Db } from '../db/schema.ts'
@@ -44,6 +43,18 @@ Lists attempts to bring money in, the newest first, with what became of each and
 
 Amounts are ${least} to ${most}, before tax. --charge and the checkouts need Paddle: an npm start in this checkout, or
 PADDLE_API_KEY and its companions.`
+
+const verbs = ['charge', 'checkout', 'save-card-only', 'resolve', 'events'] as const
+
+/** Which other options a verb takes; without a verb, a list is asked for. */
+const companions: Record<(typeof verbs)[number] | 'list', readonly string[]> = {
+  charge: [],
+  checkout: ['email', 'save-card'],
+  'save-card-only': ['email'],
+  resolve: ['as', 'why'],
+  events: ['limit'],
+  list: ['review', 'limit'],
+}
 
 await runScript({
   name: 'top-ups',
@@ -102,18 +113,6 @@ await runScript({
     return await withBooks(books, ({ db }) => list(db, filter))
   },
 })
-
-const verbs = ['charge', 'checkout', 'save-card-only', 'resolve', 'events'] as const
-
-/** Which other options a verb takes; without a verb, a list is asked for. */
-const companions: Record<(typeof verbs)[number] | 'list', readonly string[]> = {
-  charge: [],
-  checkout: ['email', 'save-card'],
-  'save-card-only': ['email'],
-  resolve: ['as', 'why'],
-  events: ['limit'],
-  list: ['review', 'limit'],
-}
 
 /** Shape: the verb, or none. Throws: Misuse for options that do not belong together. */
 function assertTogether(options: Record<string, unknown>): (typeof verbs)[number][] {

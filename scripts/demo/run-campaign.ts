@@ -23,18 +23,18 @@ export type DemoContext = { db: Db; stack: Stack; paddle: PaddlePlace; screen: S
 
 const frameMs = 100
 
-/** Shape: resolves when every record is decided, or when `signal` is aborted. */
+/** Shape: the demo's workspace, when every record is decided or `signal` is aborted. */
 export async function runDemoCampaign(
   { db, stack, paddle, screen, signal }: DemoContext,
   campaign: Campaign,
-): Promise<void> {
+): Promise<WorkspaceId> {
   const workspaceId = await unusedWorkspaceId(db)
   const startedAt = await readClock(db)
   const producer = createProducer(stack.redisUrl, { prefix: stack.queuePrefix, timeoutMs: 10_000 })
   try {
     await producer.workspaceCreated({ workspaceId })
     const grant = await untilOpen(db, workspaceId, signal)
-    if (grant === undefined) return
+    if (grant === undefined) return workspaceId
     screen.print(`Workspace ${workspaceId} is open with a signup grant of ${displayUsd(grant.amountMicros)}.`)
     const saved = await saveDemoCard({ db, paddle, screen, signal }, workspaceId)
     const card = saved === null ? null : nameCard(saved)
@@ -62,11 +62,12 @@ export async function runDemoCampaign(
     const news = await watch({ db, screen, signal, story }, { workspaceId, distinct, grant })
     await sending
     screen.end()
-    if (signal.aborted) return
+    if (signal.aborted) return workspaceId
     const counts = await countUsage(db, workspaceId)
     const movements = [grant, ...news]
     const run = { workspaceId, startedAt, records: records.length, distinct, counts, movements, card }
     await printSummary(screen, run, paddle)
+    return workspaceId
   } finally {
     await producer.close()
   }

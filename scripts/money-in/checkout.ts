@@ -57,12 +57,14 @@ async function getPayer({ db }: Books, { workspaceId, email }: AskedPayer): Prom
   const known = await findPaddleCustomer(db, workspaceId)
   const used = known?.email ?? email
   if (used === undefined) {
-    throw new Misuse(
-      `--email: is missing; Paddle does not know ${workspaceId} yet, and asks for the payer's address once`,
-    )
+    throw new Misuse(`--email: is missing; Paddle asks for the payer's address once for each workspace`)
   }
   if (known !== null && email !== undefined && email !== known.email) {
-    note(`${workspaceId} is ${known.customerId} at Paddle, with another address than ${email}: that one pays`)
+    note(
+      fold(
+        `${workspaceId} is ${known.customerId} at Paddle, with another address than ${email}: that one pays`,
+      ),
+    )
   }
   return { workspaceId, email: used, actor }
 }
@@ -82,7 +84,7 @@ function printAddress(created: { paddleTransactionId: string; checkoutUrl: strin
 type Refused = Exclude<Awaited<ReturnType<typeof openCheckout>>, { outcome: 'created' }>
 
 function refuse(refused: Refused): number {
-  note(`top-ups: ${reasonOf(refused)}`)
+  note(fold(`top-ups: ${reasonOf(refused)}`))
   return 1
 }
 

@@ -12,8 +12,8 @@ import type { Db } from '../../db/schema.ts'
 import { listTopUps, type TopUp } from '../../db/top-up.ts'
 import { print, unknownWorkspace } from './operator-books.ts'
 import { field, fold, second } from './text.ts'
-import { topUpLine } from './top-up-page.ts'
-import { describeAudit, explainTopUp, nameCard } from './wording.ts'
+import { auditLine, topUpLine } from './top-up-page.ts'
+import { explainTopUp, nameCard } from './wording.ts'
 
 export async function printOutlook(db: Db, workspaceId: WorkspaceId): Promise<void> {
   const now = await readClock(db)
@@ -28,7 +28,7 @@ export async function printOutlook(db: Db, workspaceId: WorkspaceId): Promise<vo
   for (const attempt of attempts) print(topUpLine(attempt))
   print(`\nWho changed what${audit.length === 0 ? ': nobody anything' : ''}`)
   for (const entry of audit) {
-    print(fold(`${second(entry.happenedAt)}  ${entry.actor}: ${describeAudit(entry)}`, '  '))
+    print(auditLine(entry))
   }
 }
 
@@ -104,7 +104,7 @@ function figures(outlook: RechargeOutlook): [name: string, text: string][] {
       ['last 24 hours', `${outlook.rechargesInADay} of ${dailyLimit} recharges`],
       [
         'this month',
-        `${displayUsdExact(outlook.rechargedInMonthMicros)} of ${monthlyCapMicros === null ? 'no cap' : displayUsdExact(monthlyCapMicros)}`,
+        `${displayUsdExact(outlook.rechargedInMonthMicros)}${monthlyCapMicros === null ? ', no cap' : ` of ${displayUsdExact(monthlyCapMicros)}`}`,
       ],
     )
     if (settings.declinesInARow > 0) lines.push(['declines', `${settings.declinesInARow} in a row`])

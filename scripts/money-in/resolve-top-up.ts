@@ -79,7 +79,7 @@ async function assertNotCaptured({ stack }: Books, topUp: TopUp): Promise<void> 
   if (captured === undefined) return
   throw new BillingError(
     'captured_after_all',
-    `Paddle captured ${topUp.topUpId} as ${captured.transactionId}, and the wallet is owed that: npm run -s reconcile credits it`,
+    `Paddle captured ${topUp.topUpId} as ${captured.transactionId},\nand the wallet is owed that: npm run -s reconcile credits it`,
   )
 }
 
@@ -107,7 +107,7 @@ const clockDifferenceMs = 120_000
 function notInReview({ topUpId, state }: TopUp): BillingError {
   return new BillingError(
     'not_in_review',
-    `${topUpId} is ${state} and needs no review: only what nobody knows the end of can be resolved`,
+    `${topUpId} is ${state} and needs no review: nothing is to be resolved`,
   )
 }
 

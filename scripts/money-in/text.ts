@@ -2,22 +2,26 @@
 
 const columns = 120
 
-/** Folds a text at spaces, each line behind `indent`; a word that is longer than a line stays whole. */
-export function fold(text: string, indent = ''): string {
+/**
+ * Folds a text at spaces, the first line behind `indent` and the others behind `hanging`; a word that is longer than a line stays
+ * whole.
+ */
+export function fold(text: string, indent = '', hanging = indent): string {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {
     const longer = line === '' ? word : `${line} ${word}`
-    if (line !== '' && indent.length + longer.length > columns) {
-      lines.push(indent + line)
+    const before = lines.length === 0 ? indent : hanging
+    if (line !== '' && before.length + longer.length > columns) {
+      lines.push(before + line)
       line = word
     } else line = longer
   }
-  return [...lines, indent + line].join('\n')
+  return [...lines, (lines.length === 0 ? indent : hanging) + line].join('\n')
 }
 
 /** One named line of a form, such as `  card      visa 4242`; what is longer goes on below its beginning. */
-export function field(name: string, text: string, width = 14): string {
+export function field(name: string, text: string, width = 15): string {
   const indent = ' '.repeat(width + 2)
   return `  ${name.padEnd(width)}${fold(text, indent).slice(indent.length)}`
 }

@@ -3,7 +3,7 @@ import { styleText } from 'node:util'
 
 import { displayUsdExact } from '../../billing/money.ts'
 import type { TopUpState } from '../../billing/top-up.ts'
-import { listAudit } from '../../db/audit-log.ts'
+import { listAudit, type AuditEntry } from '../../db/audit-log.ts'
 import type { Db } from '../../db/schema.ts'
 import { listTopUpSteps, type TopUp, type TopUpStep } from '../../db/top-up.ts'
 import { print } from './operator-books.ts'
@@ -40,8 +40,14 @@ export async function printTopUp(db: Db, topUp: TopUp): Promise<void> {
     JSON.stringify(entry.detail).includes(`"${topUpId}"`),
   )
   for (const entry of audit) {
-    print(fold(`${second(entry.happenedAt)}  ${entry.actor}: ${describeAudit(entry)}`, '  '))
+    print(auditLine(entry))
   }
+}
+
+/** Who changed what, and when. */
+export function auditLine(entry: AuditEntry): string {
+  const time = second(entry.happenedAt)
+  return fold(`${time}  ${entry.actor}: ${describeAudit(entry)}`, '  ', ' '.repeat(time.length + 4))
 }
 
 /** One line, or more when there is much to say. */
