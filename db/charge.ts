@@ -180,6 +180,11 @@ export async function recordSearch(
       return
     }
     const ageMs = now.getTime() - (topUp.sentAt ?? topUp.createdAt).getTime()
+    if (topUp.state === 'awaiting_customer' && ageMs > giveUpAfterMs) {
+      const change = { state: 'abandoned', reason: 'not_paid_for_a_day', dueAt: null } as const
+      await moveTopUp(trx, wallet, topUp.topUpId, { states: ['awaiting_customer'] }, change, now)
+      return
+    }
     if (topUp.state === 'processing' && ageMs > giveUpAfterMs) {
       const change = {
         state: 'needs_review',

@@ -672,3 +672,19 @@ async function decisionOf(db: Db, { workspaceId }: GivenPayer): Promise<string> 
 function msBetween(one: Date | null, other: Date | null): number {
   return one === null || other === null ? Number.NaN : other.getTime() - one.getTime()
 }
+
+test('a checkout is asked for until it is a day old, and then abandoned', async ({ db }) => {
+  const payer = await givenPayer(db)
+  const checkout = { source: 'checkout', state: 'awaiting_customer' } as const
+  const topUpId = await givenTopUp(db, payer, checkout)
+  const { workspaceId } = payer
+
+  await recordSearch(db, await getTopUp(db, { workspaceId, topUpId }), { isDoubtful: false }, timing)
+  const young = await getTopUp(db, { workspaceId, topUpId })
+  await letPass(db, { topUpId }, giveUpAfterMs + 1_000)
+  await recordSearch(db, await getTopUp(db, { workspaceId, topUpId }), { isDoubtful: false }, timing)
+
+  expect(young.state).toBe('awaiting_customer')
+  expect(young.dueAt?.getTime()).toBeGreaterThan(Date.now())
+  expect(await getTopUp(db, { workspaceId, topUpId })).toMatchObject({ state: 'abandoned', dueAt: null })
+})
