@@ -20,8 +20,8 @@ await runScript({
   usage: `usage: npm run -s reconcile -- [--days <n> | --since <date> | --all] [--json]
 
 Compares Paddle with the ledger, both ways: what Paddle captured, refunded or took back must be booked here, and what is
-credited here must be captured there. What is missing here is adopted, by the functions that apply webhooks, so that running
-it again changes nothing. On a fresh database --all gives every credit back.
+credited here must be captured there. What is missing here is adopted, by the functions that apply webhooks, so that
+running it again changes nothing. On a fresh database --all gives every credit back.
 
   --days <n>      what changed within so many days, 1 to 3650 (default 3)
   --since <date>  what changed since then: 2026-11-01, or 2026-11-01T12:00:00Z; UTC
@@ -29,8 +29,8 @@ it again changes nothing. On a fresh database --all gives every credit back.
   --json          one JSON document instead of a table
   --help          this text
 
-Exits 0 when everything fits, also when something had to be adopted; 1 when anything does not fit, or when Paddle cannot be
-asked. Needs Paddle: an npm start in this checkout, or PADDLE_API_KEY and its companions.`,
+Exits 0 when everything fits, also when something had to be adopted; 1 when anything does not fit, or when Paddle cannot
+be asked. Needs Paddle: an npm start in this checkout, or PADDLE_API_KEY and its companions.`,
   options: {
     days: { type: 'string' },
     since: { type: 'string' },

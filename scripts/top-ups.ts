@@ -14,7 +14,7 @@ import { printEventsToReview } from './money-in/event-review.ts'
 import { print, unknownWorkspace, withBooks } from './money-in/operator-books.ts'
 import { readTopUpAmount, readTopUpId, readWorkspaceId } from './money-in/options.ts'
 import { readResolution, resolveTopUp } from './money-in/resolve-top-up.ts'
-import { printTopUp, topUpLine } from './money-in/top-up-page.ts'
+import { printTopUp, topUpHeader, topUpLine } from './money-in/top-up-page.ts'
 
 const least = displayUsdExact(micros(leastTopUpMicros))
 const most = displayUsdExact(micros(mostTopUpMicros))
@@ -30,13 +30,14 @@ Lists attempts to bring money in, the newest first, with what became of each and
 
   --review          only those that a person has to look at
   --limit <n>       how many to list (default 20)
-  --charge <usd>    charges the saved card once, shows the steps for up to 30 s, and exits with 0 if the wallet is credited
+  --charge <usd>    charges the saved card once and shows the steps for up to 30 s; exits 0 when the wallet is credited
   --checkout <usd>  opens a checkout at Paddle and prints its address; the wallet is credited when somebody pays there
   --save-card       with --checkout: keeps the card besides
   --save-card-only  a checkout of $0.00 that only keeps the card
   --email <address> who pays; asked for once per workspace, because Paddle knows its customers by it
-  --resolve <top-up>  ends one that needs a review, once you know from Paddle that no money came; what Paddle captures is
-                    credited all the same, because only Paddle brings money. Auto-recharge then decides again.
+  --resolve <top-up>
+                    ends one that needs a review, once you know from Paddle that no money came; what Paddle captures
+                    is credited all the same, because only Paddle brings money. Auto-recharge then decides again
   --as, --why       how it ended, and the reason for the audit log
   --events          Paddle's news that could not be applied, and the webhooks that were turned away
   --help            this text
@@ -140,6 +141,7 @@ async function list(
   }
   const states = review ? (['needs_review'] as const) : topUpStates
   const topUps = await listTopUps(db, { workspaceId, states, limit })
+  if (topUps.length > 0) print(topUpHeader)
   for (const topUp of topUps) print(topUpLine(topUp, { withWorkspace: workspaceId === undefined }))
   if (topUps.length === 0) print(review ? 'No top-up needs a review.' : 'No top-ups yet.')
   if (review && topUps.length > 0) {

@@ -12,7 +12,7 @@ import type { Db } from '../../db/schema.ts'
 import { listTopUps, type TopUp } from '../../db/top-up.ts'
 import { print, unknownWorkspace } from './operator-books.ts'
 import { field, fold, second } from './text.ts'
-import { auditLine, topUpLine } from './top-up-page.ts'
+import { auditLine, topUpHeader, topUpLine } from './top-up-page.ts'
 import { explainTopUp, nameCard } from './wording.ts'
 
 export async function printOutlook(db: Db, workspaceId: WorkspaceId): Promise<void> {
@@ -25,6 +25,7 @@ export async function printOutlook(db: Db, workspaceId: WorkspaceId): Promise<vo
   print(`${styleText('bold', workspaceId)}\n${fold(stateOf(outlook, attempts), '  ')}\n`)
   for (const [name, text] of figures(outlook)) print(field(name, text))
   print(`\nLast attempts${attempts.length === 0 ? ': none' : ''}`)
+  if (attempts.length > 0) print(topUpHeader)
   for (const attempt of attempts) print(topUpLine(attempt))
   print(`\nWho changed what${audit.length === 0 ? ': nobody anything' : ''}`)
   for (const entry of audit) {
@@ -33,7 +34,7 @@ export async function printOutlook(db: Db, workspaceId: WorkspaceId): Promise<vo
 }
 
 /** One sentence, or two, that say what a person wants to know: is it charged, and if not, why not. */
-export function stateOf(outlook: RechargeOutlook, attempts: readonly TopUp[]): string {
+function stateOf(outlook: RechargeOutlook, attempts: readonly TopUp[]): string {
   const { settings, decision, belowThreshold, availableMicros, openCharge } = outlook
   if (settings === null) return 'Auto-recharge was never set up: the card is not charged.'
   const threshold = displayUsd(settings.thresholdMicros)

@@ -10,14 +10,21 @@ import { print } from './operator-books.ts'
 import { field, fold, second } from './text.ts'
 import { describeAudit, explainStep, explainTopUp, nameSource } from './wording.ts'
 
+/** The columns of `topUpLine`. */
+export const topUpHeader = styleText(
+  'dim',
+  `${'when'.padEnd(22)}${'top-up'.padEnd(33)}${'source'.padEnd(15)}${'state'.padEnd(19)}${'amount'.padStart(10)}${'credited'.padStart(13)}`,
+)
+
 /** Two lines: what it is, and what became of it. */
 export function topUpLine(topUp: TopUp, { withWorkspace = false }: { withWorkspace?: boolean } = {}): string {
   const { topUpId, source, state, amountMicros, creditedMicros, createdAt, workspaceId } = topUp
+  const credited = creditedMicros === 0n ? '' : `+${displayUsdExact(creditedMicros)}`
   const head =
     `${second(createdAt)}  ${topUpId.padEnd(31)}  ${nameSource(source).padEnd(13)}  ${coloured(state)}` +
-    `${displayUsdExact(amountMicros).padStart(11)}${creditedMicros === 0n ? '' : `  credited ${displayUsdExact(creditedMicros)}`}`
+    `${displayUsdExact(amountMicros).padStart(10)}${credited.padStart(13)}`
   const whose = withWorkspace ? `${workspaceId}: ` : ''
-  return `${head}\n${fold(`${whose}${explainTopUp(topUp)}`, '    ')}`
+  return `${head.trimEnd()}\n${fold(`${whose}${explainTopUp(topUp)}`, '    ')}`
 }
 
 /** Every step, and who meddled with it. */

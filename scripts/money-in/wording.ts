@@ -46,7 +46,10 @@ const sentences: Record<TopUpState, (reason: string | null) => string> = {
   needs_review: (reason) => needsReview[reason ?? ''] ?? 'A person has to look.',
   succeeded: (reason) => succeeded[reason ?? ''] ?? 'Paddle captured the money and the wallet has it.',
   declined: (reason) => explainDecline(reason ?? 'declined'),
-  failed: (reason) => failed[reason ?? ''] ?? 'Paddle refused it, and nothing was charged.',
+  failed: (reason) =>
+    reason?.startsWith('checkout_') === true
+      ? 'The checkout could not be opened at Paddle, so nobody could pay there.'
+      : (failed[reason ?? ''] ?? 'Paddle refused it, and nothing was charged.'),
   canceled: (reason) =>
     `Taken back before the card was charged: ${canceled[reason ?? ''] ?? explainWait(reason)}`,
   abandoned: () => 'Nobody paid at the checkout.',

@@ -97,6 +97,23 @@ describe('start', () => {
     await expect(readFile(placePath)).rejects.toThrow('ENOENT')
   })
 
+  test('is found by scripts in a second terminal, its simulator too', async ({ ownPlace }) => {
+    const { stateFile } = filesOf({ databaseUrl: ownPlace.databaseUrl, ours: false })
+    onTestFinished(() => rm(stateFile, { force: true }))
+    const serving = await startServing(ownPlace)
+
+    const charged = await runScript('top-ups', ['ws_demo', '--charge', '25'], ownPlace)
+    const reconciled = await runScript('reconcile', [], ownPlace)
+    serving.process.kill('SIGTERM')
+    const code = await serving.ended
+    const alone = await runScript('reconcile', [], ownPlace)
+
+    expect([charged.code, reconciled.code, code, alone.code]).toEqual([0, 0, 0, 1])
+    expect(charged.stdout).toContain('$25.00 from visa 4242 for ws_demo')
+    expect(reconciled.stdout).toContain('Paddle and the ledger fit.')
+    expect(alone.stderr).toContain('there is no Paddle to talk to')
+  })
+
   test('says where the log is when the workers log an error', async ({ ownPlace }) => {
     const paddle = await givenPaddle({ webhooks: 'deliver' })
     const serving = await startServing(ownPlace)
