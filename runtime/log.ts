@@ -12,17 +12,24 @@ export type Log = Logger
 export function createLog(
   level: WorkerConfig['logLevel'],
   process: string,
-  destination?: DestinationStream,
+  destination: DestinationStream = standardOutput(),
 ): Log {
-  const options = {
-    level,
-    base: { process },
-    timestamp: () => `,"time":"${new Date().toISOString()}"`,
-    formatters: { level: (label: string) => ({ level: label }) },
-    redact: { paths: redactedPaths, censor: redacted },
-    hooks: { streamWrite: hideSecrets },
-  }
-  return destination === undefined ? pino(options) : pino(options, destination)
+  return pino(
+    {
+      level,
+      base: { process },
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label: string) => ({ level: label }) },
+      redact: { paths: redactedPaths, censor: redacted },
+      hooks: { streamWrite: hideSecrets },
+    },
+    destination,
+  )
+}
+
+/** Line by line: what is on its way when a process ends would else come after its last words, or not at all. */
+function standardOutput(): DestinationStream {
+  return pino.destination({ dest: 1, sync: true })
 }
 
 const redacted = '[redacted]'
