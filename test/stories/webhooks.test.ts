@@ -36,8 +36,7 @@ const test = base.extend<{ stack: Stack }>({
   stack: [
     async ({ place }, use) => {
       const paddle = await startTestPaddle()
-      // Long enough that only news, and no search of ours, says how a checkout ended.
-      const environment = { ...paddle.environment, ...quickCharges }
+          const environment = { ...paddle.environment, ...quickCharges }
       const [api, workers] = await Promise.all([
         startApiProcess(place.databaseUrl, environment),
         startWorkerProcess(place, environment),
