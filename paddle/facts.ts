@@ -270,7 +270,7 @@ function readAs<Fact>(schema: z.ZodType<Fact>, wire: unknown): Reading<Fact> {
 }
 
 function readFact(eventType: string, data: unknown): Reading<PaddleEvent['fact']> {
-  const subject = eventType.slice(0, eventType.indexOf('.'))
+  const [subject = ''] = eventType.split('.')
   switch (subject) {
     case 'transaction':
       return asFact(readTransaction(data), (transaction) => ({ kind: 'transaction', transaction }))

@@ -265,7 +265,14 @@ describe('a recharge that is no longer wanted when it is about to be sent is can
 })
 
 describe('a top-up by API', () => {
-  test('is charged also while the wallet is frozen or auto-recharge is off: somebody asks for it', async ({
+  test('is charged also where nobody set auto-recharge up: somebody asks for it', async ({ db }) => {
+    const payer = await givenPayer(db)
+    const topUp = await givenCardTopUp(db, payer)
+
+    expect(await claimCharge(db, topUp, timing)).toMatchObject({ state: 'submitting' })
+  })
+
+  test('is canceled when its wallet has been frozen: whoever disputes one payment gets no other', async ({
     db,
   }) => {
     const payer = await givenPayer(db)
@@ -274,7 +281,8 @@ describe('a top-up by API', () => {
       freezeWallet(trx, wallet, { actor: 'test', reason: 'chargeback', now: new Date() }),
     )
 
-    expect(await claimCharge(db, topUp, timing)).toMatchObject({ state: 'submitting' })
+    expect(await claimCharge(db, topUp, timing)).toBeNull()
+    expect(await getTopUp(db, topUp)).toMatchObject({ state: 'canceled', reason: 'frozen' })
   })
 
   test('is canceled when its card is no longer the one in use', async ({ db }) => {
