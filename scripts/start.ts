@@ -6,7 +6,7 @@ import { verifyLedger } from '../db/verify.ts'
 import { runScript, wholeNumber } from './command-line.ts'
 import { runDemoCampaign } from './demo/run-campaign.ts'
 import { createScreen, type Screen } from './demo/screen.ts'
-import { startServices, type Services } from './services.ts'
+import { startServices, type Services } from './start-services.ts'
 import { withStack, type Stack } from './stack.ts'
 
 await runScript({

@@ -32,11 +32,6 @@ const allowances: Allowance[] = [
     code: 'readApiConfig(process.env)',
     because: 'main hands the environment to whoever reads it',
   },
-  {
-    path: 'scripts/services.ts',
-    code: '/** The services of `npm start`',
-    because: 'it is about the services that one command runs',
-  },
   { path: 'vitest.config.ts', code: 'export default defineConfig', because: 'vitest asks for it' },
   {
     path: 'test/support/global-setup.ts',
