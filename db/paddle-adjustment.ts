@@ -19,7 +19,7 @@ import type { PaddleAdjustment } from '../billing/paddle-facts.ts'
 import { freezeWallet, unfreezeWallet } from './freeze.ts'
 import { hashOfKey, postLedgerTransaction } from './ledger.ts'
 import { wakeEventsAbout } from './paddle-event.ts'
-import { findCredit } from './paddle-transaction.ts'
+import { findCredit, serializeOnTransaction } from './paddle-transaction.ts'
 import { decideWalletRecharge } from './recharge.ts'
 import type { Tx } from './schema.ts'
 import { lockWallet, type LockedWallet } from './wallet.ts'
@@ -40,7 +40,8 @@ export async function applyPaddleAdjustment(
   now: Date,
 ): Promise<AppliedAdjustment> {
   const paddleTransactionId = adjustment.transactionId
-  const credit = await findCredit(trx, paddleTransactionId)
+  const credit =
+    (await findCredit(trx, paddleTransactionId)) ?? (await findCreditAtLast(trx, paddleTransactionId))
   const wallet = credit === null ? null : await lockWallet(trx, credit.workspaceId)
   if (credit === null || wallet === null) return { outcome: 'waiting', paddleTransactionId }
   const { workspaceId } = wallet
@@ -78,6 +79,12 @@ export async function applyPaddleAdjustment(
   await settleDispute(trx, wallet, { was: isDisputed(before), action: adjustment.action }, now)
   await decideWalletRecharge(trx, wallet, now)
   return { outcome: 'applied', workspaceId }
+}
+
+/** Its credit may be under way this moment: then this waits for it, and otherwise the credit will find this waiting. */
+async function findCreditAtLast(trx: Tx, paddleTransactionId: string): ReturnType<typeof findCredit> {
+  await serializeOnTransaction(trx, paddleTransactionId)
+  return await findCredit(trx, paddleTransactionId)
 }
 
 async function keep(trx: Tx, wallet: LockedWallet, adjustment: PaddleAdjustment, now: Date): Promise<void> {
