@@ -1,4 +1,4 @@
-# The workers, and every script that an operator runs beside them. No build step: Node 24 runs the TypeScript as it is.
+# The workers, the API, and every script that an operator runs beside them. No build step: Node 24 runs the TypeScript as it is.
 FROM node:24-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -12,8 +12,10 @@ COPY package.json ./
 COPY billing billing
 COPY jobs jobs
 COPY db db
+COPY paddle paddle
 COPY runtime runtime
 COPY workers workers
+COPY api api
 COPY scripts scripts
 USER node
 CMD ["node", "workers/main.ts"]

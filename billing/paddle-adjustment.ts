@@ -7,7 +7,7 @@ import { micros, type Micros } from './money.ts'
 import type { PaddleAdjustment } from './paddle-facts.ts'
 
 /** One movement that an adjustment asks for; its key is the adjustment's, so it is made once. */
-export type AdjustmentMove = {
+type AdjustmentMove = {
   readonly kind: 'refund' | 'chargeback'
   readonly idempotencyKey: string
   /** The signed effect on the wallet. */
@@ -44,6 +44,23 @@ export function decideAdjustment(
     return { decision: 'review', reason: 'more_than_was_credited' }
   }
   return { decision: 'apply', move: moveOf(adjustment, rule, amountMicros) }
+}
+
+/** Whether it says that somebody disputes a payment, or is about to. */
+export function opensDispute({ action }: Pick<PaddleAdjustment, 'action'>): boolean {
+  return action === 'chargeback' || action === 'chargeback_warning'
+}
+
+/**
+ * Whether it gives back what no chargeback has taken yet: news of the two may come in any order, and a chargeback that credited
+ * nobody must not be won back.
+ */
+export function winsBackTooEarly(
+  { move }: Extract<AdjustmentDecision, { decision: 'apply' }>,
+  others: readonly AppliedPaddleAdjustment[],
+): boolean {
+  const disputed = takenBack(others.filter((each) => each.action.startsWith('chargeback')))
+  return move !== null && move.amountMicros > 0n && disputed < move.amountMicros
 }
 
 /** What is kept of an adjustment that was applied. */

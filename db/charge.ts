@@ -45,7 +45,7 @@ export async function claimCharge(
       await end(trx, wallet, topUp, { state: 'failed', reason: topUp.reason ?? 'not_sent_for_a_day' }, now)
       return null
     }
-    const objection = await findObjectionTo(trx, topUp, now)
+    const objection = await findObjectionTo(trx, wallet, topUp, now)
     if (objection !== null) {
       await end(trx, wallet, topUp, { state: 'canceled', reason: objection }, now)
       return null
@@ -180,6 +180,11 @@ export async function recordSearch(
       return
     }
     const ageMs = now.getTime() - (topUp.sentAt ?? topUp.createdAt).getTime()
+    if (topUp.state === 'awaiting_customer' && ageMs > giveUpAfterMs) {
+      const change = { state: 'abandoned', reason: 'not_paid_for_a_day', dueAt: null } as const
+      await moveTopUp(trx, wallet, topUp.topUpId, { states: ['awaiting_customer'] }, change, now)
+      return
+    }
     if (topUp.state === 'processing' && ageMs > giveUpAfterMs) {
       const change = {
         state: 'needs_review',
@@ -249,8 +254,14 @@ async function end(
   await decideWalletRecharge(trx, wallet, now)
 }
 
-async function findObjectionTo(trx: Tx, topUp: TopUp, now: Date): Promise<string | null> {
+async function findObjectionTo(
+  trx: Tx,
+  wallet: LockedWallet,
+  topUp: TopUp,
+  now: Date,
+): Promise<string | null> {
   if (topUp.source === 'auto_recharge') return await findObjection(trx, topUp, now)
+  if (wallet.frozen) return 'frozen'
   const card = await findUsableCard(trx, topUp.workspaceId)
   return card?.subscriptionId === topUp.subscriptionId ? null : 'card_not_usable'
 }

@@ -5,7 +5,9 @@
 import {
   decideAdjustment,
   isDisputed,
+  opensDispute,
   takenBack,
+  winsBackTooEarly,
   type AdjustmentReviewReason,
   type AppliedPaddleAdjustment,
 } from '../billing/paddle-adjustment.ts'
@@ -16,7 +18,8 @@ import { micros } from '../billing/money.ts'
 import type { PaddleAdjustment } from '../billing/paddle-facts.ts'
 import { freezeWallet, unfreezeWallet } from './freeze.ts'
 import { hashOfKey, postLedgerTransaction } from './ledger.ts'
-import { findCredit } from './paddle-transaction.ts'
+import { wakeEventsAbout } from './paddle-event.ts'
+import { findCredit, serializeOnTransaction } from './paddle-transaction.ts'
 import { decideWalletRecharge } from './recharge.ts'
 import type { Tx } from './schema.ts'
 import { lockWallet, type LockedWallet } from './wallet.ts'
@@ -26,7 +29,7 @@ export type AppliedAdjustment =
   | { outcome: 'already_applied'; workspaceId: WorkspaceId }
   /** Not approved yet, or turned down. */
   | { outcome: 'ignored' }
-  /** Its transaction is not credited yet; when it is, this has to be looked at again. */
+  /** Its transaction is not credited yet, or what it wins back was not taken yet; then this has to be looked at again. */
   | { outcome: 'waiting'; paddleTransactionId: string }
   | { outcome: 'review'; workspaceId: WorkspaceId; reason: AdjustmentReviewReason }
 
@@ -37,7 +40,8 @@ export async function applyPaddleAdjustment(
   now: Date,
 ): Promise<AppliedAdjustment> {
   const paddleTransactionId = adjustment.transactionId
-  const credit = await findCredit(trx, paddleTransactionId)
+  const credit =
+    (await findCredit(trx, paddleTransactionId)) ?? (await findCreditAtLast(trx, paddleTransactionId))
   const wallet = credit === null ? null : await lockWallet(trx, credit.workspaceId)
   if (credit === null || wallet === null) return { outcome: 'waiting', paddleTransactionId }
   const { workspaceId } = wallet
@@ -46,14 +50,19 @@ export async function applyPaddleAdjustment(
   if (known !== undefined && (known.status === 'reversed' || known.status === adjustment.status)) {
     return { outcome: 'already_applied', workspaceId }
   }
+  const others = before.filter((each) => each !== known && each.paddleTransactionId === paddleTransactionId)
   const decision = decideAdjustment(adjustment, {
     creditedMicros: credit.amountMicros,
-    takenBackMicros: takenBack(
-      before.filter((each) => each !== known && each.paddleTransactionId === paddleTransactionId),
-    ),
+    takenBackMicros: takenBack(others),
   })
   if (decision.decision === 'nothing') return { outcome: 'ignored' }
-  if (decision.decision === 'review') return { outcome: 'review', workspaceId, reason: decision.reason }
+  if (decision.decision === 'review') {
+    // Whatever is odd about it, whoever disputes one payment should not have the next one charged.
+    if (opensDispute(adjustment))
+      await freezeWallet(trx, wallet, { actor: 'paddle', reason: adjustment.action, now })
+    return { outcome: 'review', workspaceId, reason: decision.reason }
+  }
+  if (winsBackTooEarly(decision, others)) return { outcome: 'waiting', paddleTransactionId }
   const { move } = decision
   if (move !== null) {
     const draft = draftPaddleAdjustment({
@@ -66,9 +75,16 @@ export async function applyPaddleAdjustment(
     if (posting.outcome === 'contradicted') return { outcome: 'review', workspaceId, reason: 'contradicted' }
   }
   await keep(trx, wallet, adjustment, now)
+  await wakeEventsAbout(trx, wallet, paddleTransactionId)
   await settleDispute(trx, wallet, { was: isDisputed(before), action: adjustment.action }, now)
   await decideWalletRecharge(trx, wallet, now)
   return { outcome: 'applied', workspaceId }
+}
+
+/** Its credit may be under way this moment: then this waits for it, and otherwise the credit will find this waiting. */
+async function findCreditAtLast(trx: Tx, paddleTransactionId: string): ReturnType<typeof findCredit> {
+  await serializeOnTransaction(trx, paddleTransactionId)
+  return await findCredit(trx, paddleTransactionId)
 }
 
 async function keep(trx: Tx, wallet: LockedWallet, adjustment: PaddleAdjustment, now: Date): Promise<void> {

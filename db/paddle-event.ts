@@ -72,6 +72,8 @@ export async function decidePaddleEvent(
       decided_at: now,
     })
     .where('event_id', '=', eventId)
+    // Somebody else may have decided it meanwhile; what is said twice is applied once anyway.
+    .where('state', '=', 'received')
     .execute()
 }
 
@@ -94,14 +96,15 @@ export async function wakeEventsAbout(
 }
 
 /**
- * The same for all: an event may have begun to wait in the moment in which its transaction was being credited. What is woken is
- * overdue at once.
+ * The same for all that have waited for ten minutes: an event may have begun to wait in the very moment in which its transaction
+ * was being credited. What is woken is overdue at once.
  */
 export async function wakeEventsOfCredits(db: Db): Promise<void> {
   await db
     .updateTable('paddle_event')
     .set(received)
     .where('state', '=', 'waiting')
+    .where('decided_at', '<', sql<Date>`clock_timestamp() - interval '10 minutes'`)
     .where((where) =>
       where.exists(
         where

@@ -3,6 +3,8 @@
  * it is booked under Paddle's transaction id: captured money is credited exactly once, whichever path comes first, and whatever
  * the top-up's own state says.
  */
+import { sql } from 'kysely'
+
 import { claimedWorkspace, decideCredit, isCaptured, type CreditReviewReason } from '../billing/credit.ts'
 import {
   topUpId as topUpIdSchema,
@@ -23,7 +25,14 @@ import { wakeEventsAbout } from './paddle-event.ts'
 import { decideWalletRecharge } from './recharge.ts'
 import { findWorkspaceOfSubscription, noteCard } from './saved-card.ts'
 import type { Db, Tx } from './schema.ts'
-import { adoptTopUp, findTopUp, findTopUpOfTransaction, moveTopUp, type TopUp } from './top-up.ts'
+import {
+  adoptTopUp,
+  findTopUp,
+  findTopUpOfTransaction,
+  hasChargeUnderWay,
+  moveTopUp,
+  type TopUp,
+} from './top-up.ts'
 import { lockWallet, type LockedWallet } from './wallet.ts'
 
 export type AppliedTransaction =
@@ -82,6 +91,15 @@ export async function applyPaddleTransaction(
   if (topUp === null) return { outcome: 'ignored', reason: 'not_a_top_up' }
   await noteUnpaid(trx, wallet, topUp, transaction, context)
   return { outcome: 'noted', workspaceId: wallet.workspaceId, topUpId: topUp.topUpId }
+}
+
+/**
+ * Makes the news of a transaction wait for its credit that is just being booked, and the other way round: whoever comes second
+ * sees what the first one wrote. Taken after the wallet's lock by a credit, of which there is one, and before it by news that
+ * found no credit; so the two never wait for each other.
+ */
+export async function serializeOnTransaction(trx: Tx, paddleTransactionId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${topUpKey(paddleTransactionId)}, 0))`.execute(trx)
 }
 
 /** Whether a Paddle transaction is credited, and to whom. */
@@ -182,6 +200,7 @@ async function credit(
     )
   } else await succeed(trx, wallet, topUp, { paddleTransactionId, amountMicros }, now)
   if (topUp?.source !== 'checkout') await forgetDeclines(trx, wallet)
+  await serializeOnTransaction(trx, paddleTransactionId)
   await wakeEventsAbout(trx, wallet, paddleTransactionId)
   await decideWalletRecharge(trx, wallet, now)
   await resumeFunded(trx, wallet, now)
@@ -232,9 +251,8 @@ async function noteUnpaid(
   { now, nextLookAt }: ApplyContext,
 ): Promise<void> {
   const { transactionId: paddleTransactionId, status } = transaction
-  const isBoundElsewhere =
-    topUp.paddleTransactionId !== null && topUp.paddleTransactionId !== paddleTransactionId
-  if (isBoundElsewhere) return
+  const isBound = topUp.paddleTransactionId !== null
+  if (isBound && topUp.paddleTransactionId !== paddleTransactionId) return
   const errorCode = transaction.payments[0]?.errorCode ?? null
   if (topUp.source === 'checkout' || topUp.subscriptionId === null) {
     if (status === 'canceled') {
@@ -253,6 +271,8 @@ async function noteUnpaid(
   }
   if (status === 'canceled') {
     await declineTopUp(trx, wallet, topUp, { code: errorCode ?? 'declined', paddleTransactionId }, now)
+  } else if (topUp.state === 'ready' && (await hasChargeUnderWay(trx, wallet, topUp.topUpId))) {
+    // Two charges of one card cannot be under way: this one is bound by the search that comes before it is sent again.
   } else if (status === 'past_due') {
     const change = {
       state: 'needs_review',
@@ -264,11 +284,12 @@ async function noteUnpaid(
       trx,
       wallet,
       topUp.topUpId,
-      { states: openChargeStates.filter((state) => state !== 'needs_review') },
+      { states: openChargeStates.filter((state) => state !== 'needs_review' || !isBound) },
       change,
       now,
     )
-  } else if (topUp.state !== 'processing' || topUp.paddleTransactionId === null) {
+  } else if (!isBound) {
+    // Found at last. What is bound already goes back to waiting by no such news: it may be older than what was done since.
     const change = { state: 'processing', reason: null, dueAt: nextLookAt, paddleTransactionId } as const
     await moveTopUp(trx, wallet, topUp.topUpId, { states: openChargeStates }, change, now)
   }

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 
-import type { Selectable } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 
 import type { WorkspaceId } from '../billing/ids.ts'
 import type { PaddleCard, PaddlePayment, PaddleSubscription } from '../billing/paddle-facts.ts'
@@ -57,42 +57,36 @@ export async function findWorkspaceOfSubscription(
 /** What news about a card came to. */
 export type CardNews = 'saved' | 'changed' | 'removed' | 'known'
 
-/** Takes in what Paddle says of the subscription. The newest subscription of a wallet keeps its card; older ones are replaced. */
+/**
+ * Takes in what Paddle says of the subscription. The newest subscription of a wallet keeps its card, also after it has ended:
+ * older ones are replaced for good, in whatever order the news came.
+ */
 export async function noteSubscription(
   trx: Tx,
   wallet: LockedWallet,
   subscription: PaddleSubscription,
 ): Promise<CardNews> {
+  const { subscriptionId } = subscription
   const before = await lockSavedCard(trx, wallet, subscription)
-  if (before.state === 'replaced' || before.state_at >= subscription.updatedAt) return 'known'
-  const state = stateOf(subscription.status)
-  const others = await trx
-    .selectFrom('saved_card')
-    .select('subscription_id')
+  if (before.state_at >= subscription.updatedAt) return 'known'
+  const told = stateOf(subscription.status)
+  await replaceOlder(trx, wallet, subscriptionId)
+  const state = isInUse(told) && (await hasNewer(trx, wallet, subscriptionId)) ? 'replaced' : told
+  await trx
+    .updateTable('saved_card')
+    .set({ state, state_at: subscription.updatedAt })
     .where('workspace_id', '=', wallet.workspaceId)
-    .where('subscription_id', '<>', subscription.subscriptionId)
-    .where('state', 'in', inUse)
-    .executeTakeFirst()
-  const competes = isInUse(state) && others !== undefined
-  // Paddle's ids sort by the time they were made.
-  const isNewest = !competes || others.subscription_id < subscription.subscriptionId
-  if (competes && isNewest) await setState(trx, wallet, others.subscription_id, 'replaced', null)
-  await setState(
-    trx,
-    wallet,
-    subscription.subscriptionId,
-    isNewest ? state : 'replaced',
-    subscription.updatedAt,
-  )
+    .where('subscription_id', '=', subscriptionId)
+    .execute()
   if (isInUse(state) && !isInUse(before.state)) {
-    await auditCard(trx, wallet, 'card.saved', { subscription_id: subscription.subscriptionId })
+    await auditCard(trx, wallet, 'card.saved', { subscription_id: subscriptionId })
     return 'saved'
   }
   if (isInUse(before.state) && !isInUse(state)) {
-    await auditCard(trx, wallet, 'card.removed', { subscription_id: subscription.subscriptionId })
+    await auditCard(trx, wallet, 'card.removed', { subscription_id: subscriptionId })
     return 'removed'
   }
-  return state === before.state ? 'known' : 'changed'
+  return state === before.state || !isInUse(state) ? 'known' : 'changed'
 }
 
 /** Takes in which card a payment of the subscription was made with. `changed` means that it is another card than before. */
@@ -158,20 +152,30 @@ async function lockSavedCard(
     .executeTakeFirstOrThrow()
 }
 
-async function setState(
-  trx: Tx,
-  wallet: LockedWallet,
-  subscriptionId: string,
-  state: SavedCardState,
-  at: Date | null,
-): Promise<void> {
+/** Paddle's ids sort by the time they were made. */
+async function replaceOlder(trx: Tx, wallet: LockedWallet, subscriptionId: string): Promise<void> {
   await trx
     .updateTable('saved_card')
-    .set({ state, ...(at === null ? {} : { state_at: at }) })
+    .set({ state: 'replaced' })
     .where('workspace_id', '=', wallet.workspaceId)
-    .where('subscription_id', '=', subscriptionId)
+    .where(byteOrder, '<', subscriptionId)
+    .where('state', 'in', inUse)
     .execute()
 }
+
+/** Whether there is news of a later subscription. One that only a payment has named says nothing of its state yet. */
+async function hasNewer(trx: Tx, wallet: LockedWallet, subscriptionId: string): Promise<boolean> {
+  const row = await trx
+    .selectFrom('saved_card')
+    .select('subscription_id')
+    .where('workspace_id', '=', wallet.workspaceId)
+    .where(byteOrder, '>', subscriptionId)
+    .where('state', '<>', 'pending')
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+const byteOrder = sql<string>`subscription_id collate "C"`
 
 function stateOf(status: string): SavedCardState {
   if (status === 'active' || status === 'trialing') return 'active'

@@ -18,7 +18,7 @@ export const heartbeat = defineJob({
 })
 
 /** Paddle's last days against our ledger, both ways. */
-export const reconcileDue = defineJob({
+const reconcileDue = defineJob({
   name: 'reconcile-due',
   queue: 'reconcile',
   schema: z.object({}),

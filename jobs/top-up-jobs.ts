@@ -26,6 +26,7 @@ export const paddleEventReceived = defineJob({
   name: 'paddle-event-received',
   queue: 'paddle-event',
   schema: z.object({ eventId: z.string().min(1).max(128) }),
-  jobId: (event) => `paddle-event-received_${event.eventId}`,
+  // BullMQ refuses ids with a colon, and one such job would hold up all that are moved with it.
+  jobId: (event) => `paddle-event-received_${event.eventId.replaceAll(':', '-')}`,
   options,
 })

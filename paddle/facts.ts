@@ -270,7 +270,7 @@ function readAs<Fact>(schema: z.ZodType<Fact>, wire: unknown): Reading<Fact> {
 }
 
 function readFact(eventType: string, data: unknown): Reading<PaddleEvent['fact']> {
-  const [subject] = eventType.split('.')
+  const [subject = ''] = eventType.split('.')
   switch (subject) {
     case 'transaction':
       return asFact(readTransaction(data), (transaction) => ({ kind: 'transaction', transaction }))

@@ -54,6 +54,5 @@ function originOf(environment: PaddleEnvironment): string {
   throw new BillingError(
     'paddle_environment_refused',
     'The Paddle environment must be "production", "sandbox", or the http URL of a simulator on this machine, such as http://127.0.0.1:8081',
-    { environment: url === null ? environment.slice(0, 64) : url.origin },
   )
 }

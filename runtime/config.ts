@@ -32,10 +32,14 @@ const processFields = {
 }
 
 const paddleFields = {
-  PADDLE_API_KEY: z.string().min(1),
-  PADDLE_ENVIRONMENT: z.string().min(1),
-  PADDLE_PRODUCT_ID: z.string().regex(/^pro_[a-z\d]{26}$/, 'expected a product id such as pro_01h...'),
-  PADDLE_SETUP_PRICE_ID: z.string().regex(/^pri_[a-z\d]{26}$/, 'expected a price id such as pri_01h...'),
+  PADDLE_API_KEY: z.string('is missing; expected a key of Paddle').min(1),
+  PADDLE_ENVIRONMENT: z.string('is missing; expected production, sandbox or the URL of a simulator').min(1),
+  PADDLE_PRODUCT_ID: z
+    .string('is missing; npm run -s paddle-setup makes one')
+    .regex(/^pro_[a-z\d]{26}$/, 'expected a product id such as pro_01h...'),
+  PADDLE_SETUP_PRICE_ID: z
+    .string('is missing; npm run -s paddle-setup makes one')
+    .regex(/^pri_[a-z\d]{26}$/, 'expected a price id such as pri_01h...'),
 }
 
 const workerEnvironment = z.object({

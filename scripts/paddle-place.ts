@@ -1,8 +1,9 @@
 /**
- * Where Paddle is for this checkout: what PADDLE_API_KEY names, else the simulator of an `npm start` that runs here, else a
- * simulator of our own. Everything that talks to Paddle is told the same way, by its environment.
+ * Where Paddle is for a database: what PADDLE_API_KEY names, else the simulator of an `npm start` that runs on that database,
+ * else a simulator of our own. Everything that talks to Paddle is told the same way, by its environment.
  */
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { BillingError } from '../billing/billing-error.ts'
@@ -11,8 +12,8 @@ import { controlSimulator } from '../paddle/simulator/control.ts'
 import { startPaddleSimulator } from '../paddle/simulator/simulator.ts'
 import { installPaddleTransport } from '../paddle/transport.ts'
 import { readPaddleConfig } from '../runtime/config.ts'
-import { isAlive } from './embedded/process-table.ts'
-import { dataDirectory } from './stack.ts'
+import { identityOf } from './embedded/process-table.ts'
+import { dataDirectory, type Stack } from './stack.ts'
 
 /** The PADDLE_ variables. */
 export type PaddlePlace = {
@@ -20,8 +21,6 @@ export type PaddlePlace = {
   /** The simulator's own URL; null when this is the real Paddle. */
   simulatorUrl: string | null
 }
-
-const placePath = join(dataDirectory, 'paddle.json')
 
 /** What the environment names; null when it names nothing. */
 export function configuredPaddle(): PaddlePlace | null {
@@ -40,15 +39,13 @@ export function configuredPaddle(): PaddlePlace | null {
   return { environment, simulatorUrl: url.startsWith('http:') ? url : null }
 }
 
-/** A simulator in this process, which other scripts of this checkout find while we run. Its cards outlive it, in a file. */
-export async function startOwnSimulator(): Promise<
-  PaddlePlace & {
-    simulatorUrl: string
-    setWebhookUrl: (url: string) => Promise<void>
-    stop: () => Promise<void>
-  }
-> {
-  const simulator = await startPaddleSimulator({ stateFile: join(dataDirectory, 'paddle-simulator.json') })
+type OwnSimulator = PaddlePlace & { simulatorUrl: string; stop: () => Promise<void> }
+
+/** A simulator in this process, which other scripts find while we run. Its cards outlive it, in a file beside the database. */
+export async function startOwnSimulator(stack: Stack): Promise<OwnSimulator> {
+  await mkdir(dataDirectory, { recursive: true })
+  const { placePath, stateFile } = filesOf(stack)
+  const simulator = await startPaddleSimulator({ stateFile })
   const environment = {
     PADDLE_API_KEY: simulator.apiKey,
     PADDLE_ENVIRONMENT: simulator.url,
@@ -56,13 +53,16 @@ export async function startOwnSimulator(): Promise<
     PADDLE_SETUP_PRICE_ID: simulator.setupPriceId,
     PADDLE_WEBHOOK_SECRET: simulator.webhookSecret,
   }
-  await writeFile(placePath, JSON.stringify({ pid: process.pid, environment }), { mode: 0o600 })
+  const place: FoundPlace = {
+    pid: process.pid,
+    identity: await identityOf(process.pid),
+    database: fingerprint(stack),
+    environment,
+  }
+  await writeFile(placePath, JSON.stringify(place), { mode: 0o600 })
   return {
     environment,
     simulatorUrl: simulator.url,
-    setWebhookUrl: async (url) => {
-      await controlSimulator(simulator.url).setWebhookUrl(url)
-    },
     stop: async () => {
       await rm(placePath, { force: true })
       await simulator.close()
@@ -70,23 +70,47 @@ export async function startOwnSimulator(): Promise<
   }
 }
 
+/** Where a simulator says that it runs, and where it keeps its cards: one of each for a database. */
+export function filesOf(stack: Pick<Stack, 'databaseUrl' | 'ours'>): {
+  placePath: string
+  stateFile: string
+} {
+  const name = stack.ours ? '' : `-${fingerprint(stack)}`
+  return {
+    placePath: join(dataDirectory, `paddle${name}.json`),
+    stateFile: join(dataDirectory, `paddle-simulator${name}.json`),
+  }
+}
+
+/** Has the webhooks of a simulator sent to an API; the real Paddle is told on its own pages. */
+export async function sendWebhooksTo({ simulatorUrl }: PaddlePlace, apiUrl: string): Promise<void> {
+  if (simulatorUrl === null) return
+  await controlSimulator(simulatorUrl).setWebhookUrl(`${apiUrl}/webhooks/paddle`)
+}
+
 /**
- * Paddle as a script finds it.
+ * Paddle as a script finds it that works on this database.
  *
  * Throws: BillingError `no_paddle` when there is none.
  */
-export async function findPaddle(): Promise<PaddlePlace> {
+export async function findPaddle(stack: Stack): Promise<PaddlePlace> {
   const configured = configuredPaddle()
   if (configured !== null) return configured
-  const found = await readFile(placePath, 'utf8').catch(() => null)
-  const place: unknown = found === null ? null : JSON.parse(found)
-  if (isPlace(place) && (await isAlive(place.pid))) {
-    return { environment: place.environment, simulatorUrl: place.environment['PADDLE_ENVIRONMENT'] ?? null }
+  const database = fingerprint(stack)
+  // The servers of an `npm start` are its own, and not those of the script that works on them.
+  for (const ours of [true, false]) {
+    const { placePath } = filesOf({ ...stack, ours })
+    const found = await readFile(placePath, 'utf8').catch(() => null)
+    const place: unknown = found === null ? null : JSON.parse(found)
+    if (!isFoundPlace(place) || place.database !== database) continue
+    if ((await identityOf(place.pid)) !== place.identity) continue
+    const { environment } = place
+    return { environment, simulatorUrl: environment['PADDLE_ENVIRONMENT'] ?? null }
   }
   throw new BillingError(
     'no_paddle',
-    'There is no Paddle to talk to: run this while npm start runs in this checkout, or set PADDLE_API_KEY and its companions ' +
-      '(see .env.example)',
+    'there is no Paddle to talk to: run this while npm start runs in this checkout,\n' +
+      'or set PADDLE_API_KEY and its companions (npm run -s paddle-simulator prints some)',
   )
 }
 
@@ -104,6 +128,27 @@ export async function withGateway<Result>(
   }
 }
 
-function isPlace(value: unknown): value is { pid: number; environment: Record<string, string> } {
-  return typeof value === 'object' && value !== null && 'pid' in value && 'environment' in value
+/** Written by whoever runs a simulator, for as long as it runs. */
+type FoundPlace = {
+  pid: number
+  identity: string | null
+  database: string
+  environment: Record<string, string>
+}
+
+function isFoundPlace(value: unknown): value is FoundPlace {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'pid' in value &&
+    'identity' in value &&
+    'database' in value &&
+    'environment' in value
+  )
+}
+
+/** Which database it is, without its password. */
+function fingerprint({ databaseUrl }: Pick<Stack, 'databaseUrl'>): string {
+  const { host, pathname } = new URL(databaseUrl)
+  return createHash('sha256').update(`${host}${pathname}`).digest('hex').slice(0, 12)
 }

@@ -6,18 +6,18 @@ import { verifyLedger } from '../db/verify.ts'
 import { runScript, wholeNumber } from './command-line.ts'
 import { runDemoCampaign } from './demo/run-campaign.ts'
 import { createScreen, type Screen } from './demo/screen.ts'
-import { startServices, type Services } from './services.ts'
+import { startServices, type Services } from './start-services.ts'
 import { withStack, type Stack } from './stack.ts'
 
 await runScript({
   name: 'start',
   usage: `usage: npm start -- [--once] [--records <n>] [--rate <n>]
 
-Boots Postgres and Redis (data in .data/), a local Paddle simulator, the API, the workers and a demo workspace with its $10 and a
-saved card, replays a campaign's call records through the queue, and shows the balance fall call by call until it crosses the
-threshold and the card is charged. Then it keeps serving until Ctrl-C.
-DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; the database must then be migrated. PADDLE_API_KEY and
-its companions take the place of the simulator; no card is then saved by itself.
+Boots Postgres and Redis (data in .data/), a local Paddle simulator, the API, the workers and a demo workspace with its
+$10 and a saved card, replays a campaign's call records through the queue, and shows the balance fall call by call until
+it crosses the threshold and the card is charged. Then it keeps serving until Ctrl-C.
+DATABASE_URL and REDIS_URL, when set, take the place of the embedded servers; the database must then be migrated.
+PADDLE_API_KEY and its companions take the place of the simulator; at the real Paddle no card is saved by itself.
 
   --once         end with 0 after the campaign's summary
   --records <n>  call records in the campaign (default 120)
@@ -41,9 +41,12 @@ its companions take the place of the simulator; no card is then saved by itself.
       try {
         printPlaces(screen, stack, services)
         const { paddle } = services
-        await runDemoCampaign({ db, stack, paddle, screen, signal: interrupted }, campaign)
+        const workspaceId = await runDemoCampaign(
+          { db, stack, paddle, screen, signal: interrupted },
+          campaign,
+        )
         if (!interrupted.aborted) await printVerification(screen, stack)
-        if (once !== true && !interrupted.aborted) await serve(screen, interrupted)
+        if (once !== true && !interrupted.aborted) await serve(screen, workspaceId, interrupted)
         screen.end()
       } finally {
         await services.stop()
@@ -77,15 +80,16 @@ async function printVerification(screen: Screen, stack: Stack): Promise<void> {
   }
 }
 
-async function serve(screen: Screen, interrupted: AbortSignal): Promise<void> {
+async function serve(screen: Screen, workspaceId: string, interrupted: AbortSignal): Promise<void> {
   screen.print(`Serving until Ctrl-C. In another terminal:
   npm run -s campaign -- --records 20000 --out calls.jsonl    write call records
   npm run -s replay -- calls.jsonl                            send them through the queue; twice posts nothing more
   npm run -s ledger                                           read the books
   npm run -s verify                                           recompute every balance and hash
   npm run -s set-aside                                        what could not be posted, and why
-  npm run -s top-ups                                          every attempt to bring money in, step by step
-  npm run -s auto-recharge -- ws_demo                         when the card is charged, and why it was not
+  npm run -s top-ups                                          every attempt to bring money in, and why it ended so
+  npm run -s top-ups -- ${`${workspaceId} --charge 25`.padEnd(36)}  charge the saved card once, and watch
+  npm run -s auto-recharge -- ${workspaceId.padEnd(30)}  when the card is charged, and why it was not
   npm run -s reconcile                                        compare every credit with Paddle's captures`)
   await new Promise<void>((resolve) => {
     // The servers and workers do not keep this process alive by themselves.

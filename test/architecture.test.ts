@@ -27,6 +27,11 @@ const allowances: Allowance[] = [
     code: 'readWorkerConfig(process.env)',
     because: 'main hands the environment to whoever reads it',
   },
+  {
+    path: 'api/main.ts',
+    code: 'readApiConfig(process.env)',
+    because: 'main hands the environment to whoever reads it',
+  },
   { path: 'vitest.config.ts', code: 'export default defineConfig', because: 'vitest asks for it' },
   {
     path: 'test/support/global-setup.ts',
@@ -73,6 +78,30 @@ describe('the rules', () => {
     ['workers/charge.ts', "import { routes } from '../api/routes.ts'", 'workers may not know api'],
     ['api/routes.ts', "import { startRelay } from '../workers/relay.ts'", 'api may not know workers'],
     ['workers/charge.ts', "import { withStack } from '../scripts/stack.ts'", 'workers may not know scripts'],
+    ['workers/charge.ts', "import { Paddle } from '@paddle/paddle-node-sdk'", 'which only paddle may know'],
+    [
+      'db/wallet.ts',
+      "import type { Transaction } from '@paddle/paddle-node-sdk'",
+      'which only paddle may know',
+    ],
+    ['api/routes.ts', "import { Agent } from 'undici'", 'which only paddle may know'],
+    ['scripts/start.ts', "await import('undici/types/agent.d.ts')", 'which only paddle may know'],
+    ['jobs/call.ts', "import { Paddle } from '@paddle/paddle-node-sdk'", 'which only paddle may know'],
+    [
+      'workers/charge.ts',
+      "import { controlSimulator } from '../paddle/simulator/control.ts'",
+      'only scripts and tests may know the simulator',
+    ],
+    [
+      'api/checkout.ts',
+      "import { testCards } from '../paddle/simulator/cards.ts'",
+      'only scripts and tests may know the simulator',
+    ],
+    [
+      'paddle/gateway.ts',
+      "import type { Fault } from './simulator/control-commands.ts'",
+      'only scripts and tests may know the simulator',
+    ],
     ['scripts/start.ts', "import { aCall } from '../test/support/given.ts'", 'scripts may not know test'],
     [
       'db/migrations/0009_more.ts',
@@ -95,6 +124,8 @@ describe('the rules', () => {
     ['db/ledger.ts', 'const dollars = `${(micros / 1e6).toFixed(2)}`', 'makes a float'],
     ['db/connect.ts', "const url = process.env['DATABASE_URL']", 'reads the environment'],
     ['workers/relay.ts', 'const { LOG_LEVEL } = process.env', 'reads the environment'],
+    ['api/server.ts', "const key = process.env['PADDLE_API_KEY']", 'reads the environment'],
+    ['api/main.ts', "const key = process.env['PADDLE_API_KEY']", 'reads the environment'],
     ['workers/relay.ts', "const { LOG_LEVEL } = process['env']", 'reads the environment'],
     ['db/ledger.ts', 'await sql.raw(`select ${name}`).execute(db)', 'puts text into SQL'],
     ['scripts/ledger.ts', 'sql`select ${sql.lit(name)}`', 'puts text into SQL'],
@@ -120,6 +151,12 @@ describe('the rules', () => {
       'scripts/start.ts',
       "import { main } from '../workers/main.ts'\nconst url = process.env['DATABASE_URL']",
     ],
+    ['paddle/client.ts', "import { Paddle } from '@paddle/paddle-node-sdk'\nimport { Agent } from 'undici'"],
+    ['paddle/simulator/tax.ts', "import { cards } from './cards.ts'\nimport { ids } from '../facts.ts'"],
+    ['scripts/start.ts', "import { controlSimulator } from '../paddle/simulator/control.ts'"],
+    ['scripts/drills/cell.ts', "import { controlSimulator } from '../../paddle/simulator/control.ts'"],
+    ['test/paddle/wire.test.ts', "import { Paddle } from '@paddle/paddle-node-sdk'"],
+    ['test/stories/refund.test.ts', "import { testCards } from '../../paddle/simulator/cards.ts'"],
     ['test/db/wallet.test.ts', "import { lockWallet } from '../../db/wallet.ts'\nawait sql.lit('x')"],
     ['db/migrations/0009_more.ts', "import { sql } from 'kysely'\nsql.lit('wallet_worker')"],
     ['runtime/config.ts', "export const url = process.env['DATABASE_URL']"],
@@ -130,6 +167,19 @@ describe('the rules', () => {
 
   test.for(allowed)('leave %s alone when it says %j', ([path, source]) => {
     expect(findViolations([{ path, source }])).toEqual([])
+  })
+
+  test('let a main hand over its environment, and read nothing of it besides', () => {
+    const handsOver = 'const config = readApiConfig(process.env)'
+    const allowance = { path: 'api/main.ts', code: 'readApiConfig(process.env)', because: 'it hands it over' }
+
+    expect(findViolations([{ path: 'api/main.ts', source: handsOver }], [allowance])).toEqual([])
+    expect(
+      findViolations(
+        [{ path: 'api/main.ts', source: `${handsOver}\nconst key = process.env.KEY` }],
+        [allowance],
+      ),
+    ).toMatchObject([{ line: 2 }])
   })
 
   test('say where, and take an allowance only in its own file and for its own words', () => {

@@ -6,6 +6,7 @@
 import type { Job } from 'bullmq'
 
 import { readClock } from '../db/clock.ts'
+import { codeOf, isOutage } from '../db/errors.ts'
 import { applyPaddleAdjustment } from '../db/paddle-adjustment.ts'
 import { decidePaddleEvent, findPaddleEvent, type EventDecision } from '../db/paddle-event.ts'
 import { applyPaddleSubscription } from '../db/paddle-subscription.ts'
@@ -37,7 +38,7 @@ async function handlePaddleEvent(job: Job, context: PaddleEventContext): Promise
   }
   if (stored.state !== 'received') return { outcome: 'known' }
   const read = readPaddleEvent(stored.body)
-  const decision = await db.transaction().execute(async (trx) => {
+  const decide = async (trx: Tx): Promise<EventDecision> => {
     const now = await readClock(trx)
     const decision: EventDecision =
       read.outcome === 'unreadable'
@@ -45,12 +46,37 @@ async function handlePaddleEvent(job: Job, context: PaddleEventContext): Promise
         : await applyEvent(trx, read.event, context, now)
     await decidePaddleEvent(trx, stored.eventId, decision, now)
     return decision
-  })
+  }
+  const decision = await db
+    .transaction()
+    .execute(decide)
+    .catch((error: unknown) => setAside(error, job, stored.eventId, context))
   const { eventId, eventType } = stored
   const fields = { eventId, eventType, outcome: decision.outcome, workspaceId: decision.workspaceId }
   if (decision.state === 'needs_review') log.error(fields, 'a Paddle event needs a review')
   else log.info(fields, 'Paddle event applied')
   return { outcome: decision.outcome }
+}
+
+/** What fails every time for its own sake is put before a person; an outage is nobody's fault, and the job comes again. */
+async function setAside(
+  error: unknown,
+  job: Job,
+  eventId: string,
+  { db, log }: PaddleEventContext,
+): Promise<EventDecision> {
+  const attempts = job.opts.attempts ?? 1
+  if (isOutage(error) || job.attemptsMade + 1 < attempts) throw error
+  log.error({ eventId, err: error }, 'a Paddle event cannot be applied')
+  const decision = {
+    state: 'needs_review',
+    outcome: 'failed',
+    detail: codeOf(error) ?? 'unknown error',
+  } as const
+  await db
+    .transaction()
+    .execute(async (trx) => decidePaddleEvent(trx, eventId, decision, await readClock(trx)))
+  return decision
 }
 
 async function applyEvent(

@@ -216,7 +216,24 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`grant select on ${moneyIn}, top_up_step, paddle_adjustment, audit_log to ${worker}, wallet_auditor`.execute(
     db,
   )
-  await sql`grant insert, update on ${moneyIn}, paddle_adjustment to ${worker}`.execute(db)
+  await sql`grant insert on ${moneyIn}, paddle_adjustment to ${worker}`.execute(db)
+  // What a row is about stays as it was written; only what becomes of it may change.
+  await sql`
+    grant update (state, state_at, payment_method_id, brand, last4, expiry_month, expiry_year, card_at)
+    on saved_card to ${worker}`.execute(db)
+  await sql`
+    grant update (enabled, threshold_micros, top_up_micros, daily_limit, monthly_cap_micros, consented_at,
+      declines_in_a_row, cooling_until, suspended_at, suspended_reason, last_decision, last_decision_at, changed_at)
+    on auto_recharge to ${worker}`.execute(db)
+  await sql`
+    grant update (state, credited_micros, paddle_transaction_id, checkout_url, submissions, tries, searches,
+      first_sent_at, sent_at, due_at, reason, changed_at)
+    on top_up to ${worker}`.execute(db)
+  await sql`
+    grant update (state, outcome, detail, waits_for_transaction, applied_workspace, decided_at)
+    on paddle_event to ${worker}`.execute(db)
+  await sql`grant update (status, applied_at) on paddle_adjustment to ${worker}`.execute(db)
+  await sql`grant update (refused, last_at) on refused_webhook to ${worker}`.execute(db)
   await sql`grant insert on top_up_step, audit_log to ${worker}`.execute(db)
   await sql`grant update (held_micros, recharge_below_micros, frozen_at, frozen_reason) on wallet to ${worker}`.execute(
     db,

@@ -1,16 +1,21 @@
 /** The demo: a new workspace with its $10, a campaign replayed through the public producer, and a screen that shows it. */
 import { workspaceId as workspaceIdSchema, type WorkspaceId } from '../../billing/ids.ts'
-import { displayUsd, displayUsdExact, micros } from '../../billing/money.ts'
+import { displayUsd } from '../../billing/money.ts'
+import { readClock } from '../../db/clock.ts'
 import type { Db } from '../../db/schema.ts'
+import type { TopUp } from '../../db/top-up.ts'
 import { findBalance } from '../../db/wallet.ts'
 import { createProducer, type Producer } from '../../jobs/producer.ts'
 import { pause } from '../../runtime/repeat.ts'
-import type { Stack } from '../stack.ts'
+import { nameCard } from '../money-in/wording.ts'
 import type { PaddlePlace } from '../paddle-place.ts'
+import type { Stack } from '../stack.ts'
 import { campaignRecords, type CallRecord } from './campaign-records.ts'
-import { saveDemoCard } from './save-demo-card.ts'
-import { liveLine, movementHeader, movementLine, type Screen } from './screen.ts'
-import { countUsage, listMovementsAfter, type UsageCounts, type WalletMovement } from './watch-wallet.ts'
+import { createStory, type Story } from './recharge-story.ts'
+import { demoAutoRecharge, saveDemoCard } from './save-demo-card.ts'
+import { liveLine, movementHeader, type Screen } from './screen.ts'
+import { percentile, printSummary } from './summary.ts'
+import { countUsage, listMovementsAfter, readFrame, type WalletMovement } from './watch-wallet.ts'
 
 export type Campaign = { records: number; callsPerSecond: number }
 
@@ -18,19 +23,21 @@ export type DemoContext = { db: Db; stack: Stack; paddle: PaddlePlace; screen: S
 
 const frameMs = 100
 
-/** Shape: resolves when every record is decided, or when `signal` is aborted. */
+/** Shape: the demo's workspace, when every record is decided or `signal` is aborted. */
 export async function runDemoCampaign(
   { db, stack, paddle, screen, signal }: DemoContext,
   campaign: Campaign,
-): Promise<void> {
+): Promise<WorkspaceId> {
   const workspaceId = await unusedWorkspaceId(db)
+  const startedAt = await readClock(db)
   const producer = createProducer(stack.redisUrl, { prefix: stack.queuePrefix, timeoutMs: 10_000 })
   try {
     await producer.workspaceCreated({ workspaceId })
     const grant = await untilOpen(db, workspaceId, signal)
-    if (grant === undefined) return
+    if (grant === undefined) return workspaceId
     screen.print(`Workspace ${workspaceId} is open with a signup grant of ${displayUsd(grant.amountMicros)}.`)
-    await saveDemoCard({ db, paddle, screen, signal }, workspaceId)
+    const saved = await saveDemoCard({ db, paddle, screen, signal }, workspaceId)
+    const card = saved === null ? null : nameCard(saved)
     screen.print(
       `A campaign reports ${campaign.records} call records through the queue:\n\n${movementHeader}`,
     )
@@ -46,13 +53,21 @@ export async function runDemoCampaign(
     ]
     const distinct = new Set(records.map((record) => record.callId)).size
     const sending = send(records, { perSecond: campaign.callsPerSecond, producer, signal })
-    const movements = await watch({ db, screen, signal, workspaceId, distinct })
+    const { thresholdMicros } = demoAutoRecharge
+    const story = createStory({
+      card: card ?? 'the card',
+      thresholdMicros,
+      balanceMicros: grant.balanceAfterMicros,
+    })
+    const news = await watch({ db, screen, signal, story }, { workspaceId, distinct, grant })
     await sending
     screen.end()
-    if (!signal.aborted) {
-      const counts = await countUsage(db, workspaceId)
-      printSummary(screen, { records: records.length, distinct, counts, movements })
-    }
+    if (signal.aborted) return workspaceId
+    const counts = await countUsage(db, workspaceId)
+    const movements = [grant, ...news]
+    const run = { workspaceId, startedAt, records: records.length, distinct, counts, movements, card }
+    await printSummary(screen, run, paddle)
+    return workspaceId
   } finally {
     await producer.close()
   }
@@ -93,79 +108,48 @@ async function send(
   }
 }
 
-async function watch({
-  db,
-  screen,
-  signal,
-  workspaceId,
-  distinct,
-}: {
-  db: Db
-  screen: Screen
-  signal: AbortSignal
-  workspaceId: WorkspaceId
-  distinct: number
-}): Promise<WalletMovement[]> {
+/** Shows what happens until every record is decided and no recharge is under way any more. */
+async function watch(
+  { db, screen, signal, story }: { db: Db; screen: Screen; signal: AbortSignal; story: Story },
+  { workspaceId, distinct, grant }: { workspaceId: WorkspaceId; distinct: number; grant: WalletMovement },
+): Promise<WalletMovement[]> {
   const movements: WalletMovement[] = []
-  let sequence = 1n
-  let balanceMicros = await findBalance(db, workspaceId)
-  let decided = 0
+  let sequence = grant.sequence
+  let balanceMicros = grant.balanceAfterMicros
   let recent: { at: number; decided: number }[] = []
-  while (!signal.aborted && decided < distinct) {
-    // Counted first: what is counted as decided is then among the movements, the last one too.
-    const counts = await countUsage(db, workspaceId)
-    decided = counts.posted + counts.free + counts.setAside
-    const news = await listMovementsAfter(db, workspaceId, sequence)
-    for (const movement of news) screen.print(movementLine(movement))
+  let decidedAt: number | null = null
+  while (!signal.aborted) {
+    const { counts, movements: news, topUps } = await readFrame(db, workspaceId, sequence)
+    for (const line of story(news, topUps)) screen.print(line)
     movements.push(...news)
     sequence = news.at(-1)?.sequence ?? sequence
     balanceMicros = news.at(-1)?.balanceAfterMicros ?? balanceMicros
 
     const now = performance.now()
+    const decided = counts.posted + counts.free + counts.setAside
     recent = [...recent.filter(({ at }) => now - at < 2_000), { at: now, decided }]
     const oldest = recent[0]
     const elapsedMs = Math.max(now - (oldest?.at ?? now), frameMs)
+    const times = movements.flatMap(({ tookMs }) => (tookMs === null ? [] : [tookMs]))
     screen.live(
       liveLine({
         eventsPerSecond: Math.round((decided - (oldest?.decided ?? 0)) / (elapsedMs / 1_000)),
-        p99Ms: percentile(
-          movements.slice(-200).map((movement) => movement.tookMs ?? 0),
-          0.99,
-        ),
-        balanceMicros: balanceMicros ?? micros(0n),
+        p99Ms: percentile(times.slice(-200), 0.99),
+        balanceMicros,
         progress: `${decided}/${distinct} calls`,
       }),
     )
-    if (decided < distinct) await pause(frameMs, signal)
+    if (decided >= distinct) decidedAt ??= now
+    const waitedMs = decidedAt === null ? 0 : now - decidedAt
+    if (decidedAt !== null && (!topUps.some(isUnderWay) || waitedMs > rechargeWithinMs)) break
+    await pause(frameMs, signal)
   }
   return movements
 }
 
-function printSummary(
-  screen: Screen,
-  run: { records: number; distinct: number; counts: UsageCounts; movements: readonly WalletMovement[] },
-): void {
-  const { records, distinct, counts, movements } = run
-  const spent = movements.reduce((sum, movement) => sum - movement.amountMicros, 0n)
-  const times = movements.map((movement) => movement.tookMs ?? 0)
-  const balance = movements.at(-1)?.balanceAfterMicros
-  screen.print(`
-The campaign's summary
-  records reported   ${records}, repeats that cost nothing: ${records - distinct}
-  calls billed       ${counts.posted}
-  not answered       ${counts.free}, free
-  set aside          ${counts.setAside}
-  spent              ${displayUsdExact(micros(spent))}
-  balance            ${balance === undefined ? '-' : displayUsdExact(balance)}
-  queue to ledger    p50 ${milliseconds(percentile(times, 0.5))}, p99 ${milliseconds(percentile(times, 0.99))}`)
-}
+/** How long the end waits for a recharge that the last calls caused. */
+const rechargeWithinMs = 10_000
 
-function milliseconds(value: number | null): string {
-  return value === null ? '-' : `${Math.round(value)} ms`
-}
-
-/** The value below which that share of them lies; null of none. */
-function percentile(values: readonly number[], share: number): number | null {
-  const sorted = values.toSorted((one, other) => one - other)
-  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? null
+function isUnderWay({ state }: TopUp): boolean {
+  return state === 'ready' || state === 'submitting' || state === 'unknown' || state === 'processing'
 }

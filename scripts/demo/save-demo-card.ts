@@ -12,7 +12,8 @@ import { pause } from '../../runtime/repeat.ts'
 import { withGateway, type PaddlePlace } from '../paddle-place.ts'
 import type { Screen } from './screen.ts'
 
-const settings = {
+/** The demo's auto-recharge: small enough that a short campaign crosses the threshold. */
+export const demoAutoRecharge = {
   enabled: true,
   thresholdMicros: parseUsd('5'),
   topUpMicros: parseUsd('20'),
@@ -20,37 +21,46 @@ const settings = {
   monthlyCapMicros: null,
 } as const
 
-/** Shape: does nothing where Paddle is the real one, whose cards are not ours to save. */
+/** Shape: null, and nothing done, where Paddle is the real one, whose cards are not ours to save; null too when it fails. */
 export async function saveDemoCard(
   { db, paddle, screen, signal }: { db: Db; paddle: PaddlePlace; screen: Screen; signal: AbortSignal },
   workspaceId: WorkspaceId,
-): Promise<void> {
+): Promise<SavedCard | null> {
   const { simulatorUrl } = paddle
-  if (simulatorUrl === null) return
+  if (simulatorUrl === null) return null
   const payer = { workspaceId, email: `${workspaceId}@example.com`, actor: 'demo' }
   const setup = await withGateway(paddle, (gateway) => openCardSetup({ db, gateway }, payer))
   if (setup.outcome !== 'created') {
-    screen.print(
-      `The demo's card could not be saved: ${setup.outcome}. The campaign runs without auto-recharge.`,
-    )
-    return
+    screen.print(notSaved(setup.outcome))
+    return null
   }
   await controlSimulator(simulatorUrl).payCheckout(setup.paddleTransactionId, { saveCard: true })
   const saved = await untilSaved(db, workspaceId, signal)
-  if (saved === null) return
+  if (saved === null) {
+    screen.print(notSaved('no webhook said so; see .data/api.log and .data/workers.log'))
+    return null
+  }
   await withLockedWallet(db, workspaceId, async (trx, wallet) =>
-    saveAutoRecharge(trx, wallet, settings, { actor: 'demo', now: await readClock(trx) }),
+    saveAutoRecharge(trx, wallet, demoAutoRecharge, { actor: 'demo', now: await readClock(trx) }),
   )
   const { card } = saved
   screen.print(
     `Its card${card === null ? '' : `, ${card.brand} ending in ${card.last4},`} is saved at Paddle's simulator. Auto-recharge: below ` +
-      `${displayUsd(settings.thresholdMicros)} it brings ${displayUsd(settings.topUpMicros)}.`,
+      `${displayUsd(demoAutoRecharge.thresholdMicros)} it brings ${displayUsd(demoAutoRecharge.topUpMicros)}.`,
   )
+  return saved
 }
+
+function notSaved(why: string): string {
+  return `The demo's card could not be saved: ${why}. The campaign runs without auto-recharge.`
+}
+
+const webhookWithinMs = 15_000
 
 /** The webhook brings it. */
 async function untilSaved(db: Db, workspaceId: WorkspaceId, signal: AbortSignal): Promise<SavedCard | null> {
-  while (!signal.aborted) {
+  const startedAt = performance.now()
+  while (!signal.aborted && performance.now() - startedAt < webhookWithinMs) {
     const saved = await findUsableCard(db, workspaceId)
     if (saved !== null && saved.card !== null) return saved
     await pause(50, signal)

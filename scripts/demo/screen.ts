@@ -2,6 +2,7 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 
 import { displayUsd, displayUsdExact, micros, type Micros } from '../../billing/money.ts'
+import { duration } from '../money-in/text.ts'
 import type { WalletMovement } from './watch-wallet.ts'
 
 export type Screen = {
@@ -48,7 +49,7 @@ export const movementHeader = styleText(
 
 export function movementLine(movement: WalletMovement): string {
   const { kind, reference, amountMicros, balanceAfterMicros, postedAt, to, seconds } = movement
-  const time = postedAt.toISOString().slice(11, 19)
+  const time = timeOf(postedAt)
   const what = kind === 'call' || kind === 'message' ? reference : `${kind} for ${reference}`
   const talk = seconds === null ? '' : minutesAndSeconds(seconds)
   const cost = displayUsdExact(amountMicros)
@@ -56,6 +57,50 @@ export function movementLine(movement: WalletMovement): string {
   const left = `  ${time.padEnd(10)}${what.padEnd(28)}${(to ?? '').padEnd(16)}${talk.padStart(7)}`
   const paid = styleText(amountMicros < 0n ? 'yellow' : 'green', cost.padStart(13))
   return left + paid + styleText(balanceAfterMicros < 0n ? 'red' : 'bold', balance)
+}
+
+/** A recharge that was decided: the line between the call that caused it and the ones after it. */
+export function rechargeLine({
+  at,
+  balanceMicros,
+  thresholdMicros,
+  amountMicros,
+  card,
+}: {
+  at: Date
+  balanceMicros: Micros
+  thresholdMicros: Micros
+  amountMicros: Micros
+  card: string
+}): string {
+  const text =
+    `balance ${displayUsd(balanceMicros)} is below ${displayUsd(thresholdMicros)}: ` +
+    `charging ${card} with ${displayUsd(amountMicros)}`
+  return `  ${timeOf(at).padEnd(10)}${styleText('cyan', text)}`
+}
+
+/** The credit that it brought, in the columns of the calls. */
+export function creditLine(
+  movement: WalletMovement,
+  { card, tookMs }: { card: string; tookMs: number },
+): string {
+  const { amountMicros, balanceAfterMicros, postedAt } = movement
+  const left = `  ${timeOf(postedAt).padEnd(10)}${`credited from ${card}`.padEnd(28)}${`after ${duration(tookMs)}`.padEnd(23)}`
+  const amount = `+${displayUsdExact(amountMicros)}`.padStart(13)
+  return (
+    styleText('cyan', left) +
+    styleText('green', amount) +
+    styleText(['bold', 'green'], displayUsd(balanceAfterMicros).padStart(12))
+  )
+}
+
+/** A recharge that brought nothing, and why. */
+export function refusedLine({ at, text }: { at: Date; text: string }): string {
+  return `  ${timeOf(at).padEnd(10)}${styleText('red', text)}`
+}
+
+function timeOf(at: Date): string {
+  return at.toISOString().slice(11, 19)
 }
 
 export function liveLine(state: {

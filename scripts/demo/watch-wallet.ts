@@ -5,6 +5,7 @@ import type { WorkspaceId } from '../../billing/ids.ts'
 import type { Micros } from '../../billing/money.ts'
 import type { LedgerTransactionKind } from '../../billing/ledger-draft.ts'
 import type { Db } from '../../db/schema.ts'
+import { listTopUps, type TopUp } from '../../db/top-up.ts'
 
 export type WalletMovement = {
   sequence: bigint
@@ -38,6 +39,22 @@ export async function listMovementsAfter(
     order by t.wallet_sequence
     limit 1000`.execute(db)
   return rows
+}
+
+/** Everything at one moment: what is counted as decided is among the movements, and what a movement caused is there too. */
+export async function readFrame(
+  db: Db,
+  workspaceId: WorkspaceId,
+  after: bigint,
+): Promise<{ counts: UsageCounts; movements: WalletMovement[]; topUps: TopUp[] }> {
+  return await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (trx) => ({
+      counts: await countUsage(trx, workspaceId),
+      movements: await listMovementsAfter(trx, workspaceId, after),
+      topUps: await listTopUps(trx, { workspaceId, limit: 100 }),
+    }))
 }
 
 export type UsageCounts = { posted: number; free: number; received: number; setAside: number }

@@ -30,7 +30,7 @@ export type DrillStack = {
 const checkout = resolve(import.meta.dirname, '..', '..')
 
 /** The protocol's quarter of an hour in six seconds. What is waited for in it is waited for as much less. */
-export const drillTiming: ChargeTiming = {
+const drillTiming: ChargeTiming = {
   sendWithinMs: 500,
   chargeTimeoutMs: 1_000,
   quietPeriodMs: 6_000,
@@ -105,7 +105,7 @@ export async function startDrillStack(log: (message: string) => void): Promise<D
 }
 
 /** Where a service said that it answers. */
-export function readyUrl(said: unknown): string {
+function readyUrl(said: unknown): string {
   if (typeof said === 'object' && said !== null && 'ready' in said) return String(said.ready)
   throw new Error('the API did not say where it answers')
 }

@@ -20,7 +20,7 @@ export const faultKinds = [
   'truncated_json',
   'kill -9',
 ] as const
-export type FaultKind = (typeof faultKinds)[number]
+type FaultKind = (typeof faultKinds)[number]
 
 export type Cell = { kind: FaultKind; when: 'before' | 'after'; visible: 'at once' | 'after a lag' }
 

@@ -23,7 +23,7 @@ export async function givenServer(
   const server = createServer({
     db,
     log,
-    webhooks: { secrets, toleranceMs: 5_000 },
+    webhooks: { secrets, toleranceMs: 60_000 },
     ...(limits === undefined
       ? {}
       : { limits: { headersMs: 10_000, requestMs: 15_000, closeMs: 10_000, bodyBytes: 262_144, ...limits } }),

@@ -92,7 +92,7 @@ describe('a webhook from Paddle', () => {
     const { url } = await givenServer(place.databaseUrl)
     const { body } = anEvent()
 
-    for (const at of [secondsAgo(3), secondsAgo(-3)]) {
+    for (const at of [secondsAgo(30), secondsAgo(-30)]) {
       expect((await sendWebhook(url, body, { signature: signatureOf(body, { at }) })).status).toBe(200)
     }
   })
@@ -215,7 +215,7 @@ describe('what is not from Paddle', () => {
     ['is empty', (url) => sendWebhook(url, '', { signature: signatureOf(body) }), 'wrong_signature'],
     [
       'was signed long ago',
-      (url) => sendWebhook(url, body, { signature: signatureOf(body, { at: secondsAgo(60) }) }),
+      (url) => sendWebhook(url, body, { signature: signatureOf(body, { at: secondsAgo(120) }) }),
       'stale',
     ],
     [
@@ -260,7 +260,7 @@ describe('what is not from Paddle', () => {
       await Promise.all([
         sendWebhook(url, body, { signature: null }),
         sendWebhook(url, body, { signature: 'let me in' }),
-        sendWebhook(url, body, { signature: signatureOf(body, { at: secondsAgo(60) }) }),
+        sendWebhook(url, body, { signature: signatureOf(body, { at: secondsAgo(120) }) }),
       ])
     }
     await servers[0]?.close()

@@ -265,7 +265,14 @@ describe('a recharge that is no longer wanted when it is about to be sent is can
 })
 
 describe('a top-up by API', () => {
-  test('is charged also while the wallet is frozen or auto-recharge is off: somebody asks for it', async ({
+  test('is charged also where nobody set auto-recharge up: somebody asks for it', async ({ db }) => {
+    const payer = await givenPayer(db)
+    const topUp = await givenCardTopUp(db, payer)
+
+    expect(await claimCharge(db, topUp, timing)).toMatchObject({ state: 'submitting' })
+  })
+
+  test('is canceled when its wallet has been frozen: whoever disputes one payment gets no other', async ({
     db,
   }) => {
     const payer = await givenPayer(db)
@@ -274,7 +281,8 @@ describe('a top-up by API', () => {
       freezeWallet(trx, wallet, { actor: 'test', reason: 'chargeback', now: new Date() }),
     )
 
-    expect(await claimCharge(db, topUp, timing)).toMatchObject({ state: 'submitting' })
+    expect(await claimCharge(db, topUp, timing)).toBeNull()
+    expect(await getTopUp(db, topUp)).toMatchObject({ state: 'canceled', reason: 'frozen' })
   })
 
   test('is canceled when its card is no longer the one in use', async ({ db }) => {
@@ -539,6 +547,22 @@ describe('an unknown charge', () => {
   })
 })
 
+test('what was found out about an earlier submission says nothing about the later one', async ({ db }) => {
+  const { charge: first } = await givenUnknown(db)
+  await letPass(db, first, timing.quietPeriodMs)
+  await recordSearch(db, await getTopUp(db, first), { isDoubtful: false }, timing)
+  const second = await claim(db, first)
+  await recordAnswer(db, second, { outcome: 'unknown', cause: 'reset' }, timing)
+  const before = await getTopUp(db, first)
+
+  await recordSearch(db, first, { isDoubtful: true }, timing)
+  await postponeLook(db, first, 60_000)
+
+  expect(first).toMatchObject({ state: 'unknown', submissions: 1 })
+  expect(before).toMatchObject({ state: 'unknown', submissions: 2 })
+  expect(await getTopUp(db, first)).toEqual(before)
+})
+
 describe('a charge that was found submitting', () => {
   test('is never sent by its finder: it is unknown from then on', async ({ db }) => {
     const { charge } = await givenClaimed(db)
@@ -656,3 +680,19 @@ async function decisionOf(db: Db, { workspaceId }: GivenPayer): Promise<string> 
 function msBetween(one: Date | null, other: Date | null): number {
   return one === null || other === null ? Number.NaN : other.getTime() - one.getTime()
 }
+
+test('a checkout is asked for until it is a day old, and then abandoned', async ({ db }) => {
+  const payer = await givenPayer(db)
+  const checkout = { source: 'checkout', state: 'awaiting_customer' } as const
+  const topUpId = await givenTopUp(db, payer, checkout)
+  const { workspaceId } = payer
+
+  await recordSearch(db, await getTopUp(db, { workspaceId, topUpId }), { isDoubtful: false }, timing)
+  const young = await getTopUp(db, { workspaceId, topUpId })
+  await letPass(db, { topUpId }, giveUpAfterMs + 1_000)
+  await recordSearch(db, await getTopUp(db, { workspaceId, topUpId }), { isDoubtful: false }, timing)
+
+  expect(young.state).toBe('awaiting_customer')
+  expect(young.dueAt?.getTime()).toBeGreaterThan(Date.now())
+  expect(await getTopUp(db, { workspaceId, topUpId })).toMatchObject({ state: 'abandoned', dueAt: null })
+})

@@ -4,14 +4,20 @@ import { randomBytes } from 'node:crypto'
 import { sql, type RawBuilder } from 'kysely'
 import { describe, expect } from 'vitest'
 
+import { defaultChargeTiming } from '../../billing/top-up.ts'
+import { claimCharge } from '../../db/charge.ts'
 import { connect } from '../../db/connect.ts'
+import { countRefusedWebhooks, receivePaddleEvent, wakeEventsOfCredits } from '../../db/paddle-event.ts'
 import { postUsage } from '../../db/post-usage.ts'
 import { createRateBookCache } from '../../db/rate-book.ts'
 import type { Db } from '../../db/schema.ts'
 import { verifyLedger } from '../../db/verify.ts'
+import { findBalance } from '../../db/wallet.ts'
 import { openWorkspace } from '../../db/workspace.ts'
 import { test as base } from '../support/fixtures.ts'
-import { aCall, callArrival, newWorkspaceId } from '../support/given.ts'
+import { aCall, callArrival, newId, newWorkspaceId } from '../support/given.ts'
+import { bringAdjustment, bringTransaction, givenRecharge } from '../support/given-money-in.ts'
+import { aCharge, anAdjustment, at } from '../support/paddle-news.ts'
 import { sqlStateOf } from '../support/refusal.ts'
 
 const insufficientPrivilege = '42501'
@@ -44,6 +50,15 @@ const tables = [
   'workspace_rate',
   'staged_job',
   'heartbeat',
+  'paddle_customer',
+  'saved_card',
+  'auto_recharge',
+  'top_up',
+  'top_up_step',
+  'paddle_adjustment',
+  'paddle_event',
+  'refused_webhook',
+  'audit_log',
 ]
 
 describe('a worker', () => {
@@ -56,6 +71,27 @@ describe('a worker', () => {
       .execute((trx) => postUsage(trx, [callArrival(aCall(workspaceId))], createRateBookCache()))
 
     expect(outcomes).toMatchObject([{ outcome: 'posted', balanceAfterMicros: 9_820_000n }])
+  })
+
+  test('can do its work: save a card, decide a recharge, charge it, credit it, take it back and freeze the wallet', async ({
+    worker,
+  }) => {
+    const { payer, topUp } = await givenRecharge(worker)
+    const charge = await claimCharge(worker, topUp, defaultChargeTiming)
+    const paid = aCharge(payer, topUp)
+
+    const credited = await bringTransaction(worker, paid)
+    const charged = await bringAdjustment(worker, anAdjustment(paid, { action: 'chargeback' }))
+    const eventId = newId('evt')
+    await worker
+      .transaction()
+      .execute((trx) => receivePaddleEvent(trx, { eventId, eventType: 'any', occurredAt: at(0), body: '{}' }))
+    await wakeEventsOfCredits(worker)
+    await countRefusedWebhooks(worker, new Map([['bad_signature', 1]]))
+
+    expect(charge).toMatchObject({ state: 'submitting' })
+    expect([credited.outcome, charged.outcome]).toEqual(['credited', 'applied'])
+    expect(await findBalance(worker, payer.workspaceId)).toBe(10_000_000n)
   })
 
   const attempts = {
@@ -78,8 +114,24 @@ describe('a worker', () => {
     'change what it was told': sql`update usage_event set payload = '{}'`,
     'forget what it was told': sql`delete from usage_event`,
     'delete a wallet': sql`delete from wallet`,
+    'forget a customer': sql`delete from paddle_customer`,
+    'forget a card': sql`delete from saved_card`,
+    'forget settings': sql`delete from auto_recharge`,
+    'forget a top-up': sql`delete from top_up`,
+    'change the steps of a top-up': sql`update top_up_step set state = 'succeeded'`,
+    'forget the steps of a top-up': sql`delete from top_up_step`,
+    'forget a refund': sql`delete from paddle_adjustment`,
+    'forget what Paddle told': sql`delete from paddle_event`,
+    'forget which webhooks were refused': sql`delete from refused_webhook`,
+    'change the audit log': sql`update audit_log set actor = 'somebody else'`,
+    'forget the audit log': sql`delete from audit_log`,
+    'empty what it may only add to': sql`truncate top_up_step, audit_log, paddle_event, top_up`,
+    'drop what stops a double charge': sql`drop index top_up_one_open_recharge`,
     'give a wallet to somebody else': sql`update wallet set workspace_id = 'ws_mine'`,
     'delete a workspace': sql`delete from workspace`,
+    'change what Paddle told': sql`update paddle_event set body = '{}'`,
+    'change what a top-up was for': sql`update top_up set amount_micros = 1`,
+    'give a wallet another customer': sql`update paddle_customer set customer_id = 'ctm_mine'`,
     'become somebody else': sql`set role postgres`,
     'make a table': sql`create table pocket (money bigint)`,
   } satisfies Record<string, RawBuilder<unknown>>

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { BillingError } from '../../billing/billing-error.ts'
+import { defaultChargeTiming } from '../../billing/top-up.ts'
 import { readWorkerConfig } from '../../runtime/config.ts'
 
 const complete = {
@@ -18,6 +19,11 @@ const wrong: Record<string, string> = {
   POSTING_BATCH_SIZE: '5001',
   LOCK_DURATION_MS: '30s',
   STALLED_INTERVAL_MS: '0',
+  CHARGES_PER_MINUTE: '0',
+  CHARGE_SEND_WITHIN_MS: '99',
+  CHARGE_TIMEOUT_MS: '90s',
+  CHARGE_QUIET_PERIOD_MS: '86400001',
+  CHARGE_RETRY_MS: '-1',
 }
 
 describe('the configuration of the workers', () => {
@@ -32,6 +38,9 @@ describe('the configuration of the workers', () => {
       postingBatchSize: 500,
       lockDurationMs: 30_000,
       stalledIntervalMs: 10_000,
+      paddle: null,
+      chargesPerMinute: 80,
+      chargeTiming: defaultChargeTiming,
     })
   })
 
@@ -47,6 +56,11 @@ describe('the configuration of the workers', () => {
       POSTING_BATCH_SIZE: '5000',
       LOCK_DURATION_MS: '1000',
       STALLED_INTERVAL_MS: '500',
+      CHARGES_PER_MINUTE: '7',
+      CHARGE_SEND_WITHIN_MS: '1000',
+      CHARGE_TIMEOUT_MS: '2000',
+      CHARGE_QUIET_PERIOD_MS: '3001',
+      CHARGE_RETRY_MS: '100',
       HOME: '/home/somebody',
     })
 
@@ -60,6 +74,9 @@ describe('the configuration of the workers', () => {
       postingBatchSize: 5_000,
       lockDurationMs: 1_000,
       stalledIntervalMs: 500,
+      paddle: null,
+      chargesPerMinute: 7,
+      chargeTiming: { sendWithinMs: 1_000, chargeTimeoutMs: 2_000, quietPeriodMs: 3_001, retryMs: 100 },
     })
   })
 
@@ -68,6 +85,22 @@ describe('the configuration of the workers', () => {
 
     expect(refusal).toMatchObject({ code: 'malformed_configuration' })
     expect(refusal?.message).toContain(`${name}: `)
+  })
+
+  test('refuses to give up on a charge while it may still be under way, also by defaults', () => {
+    const most = { CHARGE_SEND_WITHIN_MS: '1000', CHARGE_TIMEOUT_MS: '2000' }
+
+    for (const [env, isRefused] of [
+      [{ ...most, CHARGE_QUIET_PERIOD_MS: '3000' }, true],
+      [{ ...most, CHARGE_QUIET_PERIOD_MS: '3001' }, false],
+      [{ CHARGE_QUIET_PERIOD_MS: '95000' }, true],
+      [{ CHARGE_QUIET_PERIOD_MS: '95001' }, false],
+      [{ CHARGE_TIMEOUT_MS: '600000', CHARGE_SEND_WITHIN_MS: '300000' }, true],
+    ] as const) {
+      const refusal = refusalFor({ ...complete, ...env })
+
+      expect(refusal?.message ?? '').toMatch(isRefused ? /^CHARGE_QUIET_PERIOD_MS must be longer than/ : /^$/)
+    }
   })
 
   test('names every variable that is wrong, not only the first ones', () => {

@@ -31,6 +31,15 @@ const packages: Record<string, readonly string[]> = {
   jobs: ['zod', 'bullmq', 'ioredis', 'node:crypto'],
 }
 
+/** Packages that one layer wraps for all others: what it guarantees holds only while nobody goes past it. */
+const wrapped: Record<string, string> = {
+  '@paddle/paddle-node-sdk': 'paddle',
+  undici: 'paddle',
+}
+
+/** Made for trying things out. In production it would be a way to have money that nobody paid. */
+const simulator = 'paddle/simulator/'
+
 type WordRule = {
   pattern: RegExp
   /** Which files it is about. */
@@ -123,6 +132,9 @@ function judgeImport(path: string, folder: string, specifier: string | null): st
   if (!specifier.startsWith('.')) {
     if (/^(?:\/|file:|#|voice-wallet)/.test(specifier))
       return `imports ours as ${specifier}, not by a relative path`
+    const wrapper = wrapped[packageOf(specifier)]
+    if (wrapper !== undefined && ![wrapper, 'test'].includes(folder))
+      return `imports ${specifier}, which only ${wrapper} may know`
     const allowed = packages[folder]
     return allowed === undefined || allowed.includes(specifier) ? null : `imports ${specifier}`
   }
@@ -131,6 +143,8 @@ function judgeImport(path: string, folder: string, specifier: string | null): st
   if (!/\.(?:ts|cjs|json)$/.test(target)) return `imports ${specifier}, without its ending`
   if (path.startsWith('db/migrations/'))
     return `imports ${target}: a migration is frozen, and what it imports is not`
+  if (target.startsWith(simulator) && !path.startsWith(simulator) && !['scripts', 'test'].includes(folder))
+    return `imports ${target}: only scripts and tests may know the simulator`
   const targetFolder = folderOf(target)
   const allowed = layers[folder] ?? []
   return allowed.includes(targetFolder)
@@ -149,6 +163,11 @@ function forbiddenWords({ path, source }: SourceFile): Violation[] {
         what: `${why}: ${match[0].trim()}`,
       })),
     )
+}
+
+/** The package that a specifier is of: `undici` of `undici/types`. */
+function packageOf(specifier: string): string {
+  return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
 }
 
 /** The first folder; none for a file at the root. */
