@@ -76,7 +76,7 @@ export async function applyPaddleAdjustment(
   }
   await keep(trx, wallet, adjustment, now)
   await wakeEventsAbout(trx, wallet, paddleTransactionId)
-  await settleDispute(trx, wallet, { was: isDisputed(before), action: adjustment.action }, now)
+  await settleDispute(trx, wallet, { before, adjustment }, now)
   await decideWalletRecharge(trx, wallet, now)
   return { outcome: 'applied', workspaceId }
 }
@@ -109,20 +109,25 @@ async function keep(trx: Tx, wallet: LockedWallet, adjustment: PaddleAdjustment,
 }
 
 /**
- * Freezes the wallet when it becomes disputed and unfreezes it when it no longer is, in whatever order the news came. What a
- * person decided in between stands, and so does a freeze for another reason.
+ * Freezes the wallet when a payment becomes disputed, and unfreezes it when none is any longer, in whatever order the news came.
+ * What a person decided about another payment does not hold for this one, and a person's own freeze stands.
  */
 async function settleDispute(
   trx: Tx,
   wallet: LockedWallet,
-  { was, action }: { was: boolean; action: string },
+  { before, adjustment }: { before: readonly Applied[]; adjustment: PaddleAdjustment },
   now: Date,
 ): Promise<void> {
-  const is = isDisputed(await listApplied(trx, wallet))
-  if (is === was) return
-  if (is) await freezeWallet(trx, wallet, { actor: 'paddle', reason: action, now })
-  else if (await isFrozenByDispute(trx, wallet))
-    await unfreezeWallet(trx, wallet, { actor: 'paddle', reason: action })
+  const { action: reason, transactionId } = adjustment
+  const ofPayment = (applied: readonly Applied[]): Applied[] =>
+    applied.filter((each) => each.paddleTransactionId === transactionId)
+  const after = await listApplied(trx, wallet)
+  const is = isDisputed(ofPayment(after))
+  if (is === isDisputed(ofPayment(before))) return
+  if (is) await freezeWallet(trx, wallet, { actor: 'paddle', reason, now })
+  else if (!isDisputed(after) && (await isFrozenByDispute(trx, wallet))) {
+    await unfreezeWallet(trx, wallet, { actor: 'paddle', reason })
+  }
 }
 
 async function isFrozenByDispute(trx: Tx, wallet: LockedWallet): Promise<boolean> {
@@ -131,7 +136,7 @@ async function isFrozenByDispute(trx: Tx, wallet: LockedWallet): Promise<boolean
     .select('frozen_reason')
     .where('workspace_id', '=', wallet.workspaceId)
     .executeTakeFirst()
-  return row?.frozen_reason?.startsWith('chargeback') ?? false
+  return row?.frozen_reason === 'chargeback' || row?.frozen_reason === 'chargeback_warning'
 }
 
 type Applied = AppliedPaddleAdjustment & { adjustmentId: string; status: string }

@@ -108,6 +108,12 @@ function countCaptured(gateway: PaddleGateway): { gateway: PaddleGateway; captur
         if (listed.outcome === 'listed') ({ transactions } = listed)
         return listed
       },
+      // Credits of the time whose transactions have not changed in it are asked for one by one.
+      getTransaction: async (transactionId) => {
+        const found = await gateway.getTransaction(transactionId)
+        if (found.outcome === 'found') transactions = [...transactions, found.transaction]
+        return found
+      },
     },
     captured: () => {
       const amounts = transactions.filter(isCaptured).map(netMicros)

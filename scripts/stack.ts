@@ -129,22 +129,25 @@ export async function startApiProcess(
   log: (message: string) => void,
   environment: Record<string, string>,
 ): Promise<ServiceProcess & { url: string }> {
+  const apiEnvironment: Record<string, string> = {
+    ...environment,
+    DATABASE_URL: stack.databaseUrl,
+    API_PORT: process.env['API_PORT'] ?? '0',
+    OPS_PORT: process.env['OPS_PORT'] ?? '0',
+    REDIS_URL: stack.redisUrl,
+    QUEUE_PREFIX: stack.queuePrefix,
+  }
   const api = await startServiceProcess({
     name: 'api',
     main: join(checkout, 'api', 'main.ts'),
-    environment: {
-      ...environment,
-      DATABASE_URL: stack.databaseUrl,
-      API_PORT: process.env['API_PORT'] ?? '0',
-      OPS_PORT: process.env['OPS_PORT'] ?? '0',
-      REDIS_URL: stack.redisUrl,
-      QUEUE_PREFIX: stack.queuePrefix,
-    },
+    environment: apiEnvironment,
     dataDirectory,
     log,
   })
   const { said } = api
   const url = typeof said === 'object' && said !== null && 'ready' in said ? String(said.ready) : ''
+  // Should it have to be started again: where its webhooks are sent.
+  apiEnvironment['API_PORT'] = new URL(url).port
   return { ...api, url }
 }
 

@@ -74,7 +74,7 @@ export async function reconcile(
     await adoptTransaction(reconciling, report, transaction)
     reconciling.onProgress?.({ transactions: index + 1 })
   }
-  for (const adjustment of adjustments.adjustments) await adoptAdjustment(reconciling, report, adjustment)
+  await adoptAdjustments(reconciling, report, adjustments.adjustments)
   const refusal = await compareOurs(reconciling, report, transactions.transactions)
   if (refusal !== null) return refusal
   await listOpenEnds(reconciling, report)
@@ -129,29 +129,56 @@ async function adoptSubscription(
   const applied = await db
     .transaction()
     .execute(async (trx) => applyPaddleSubscription(trx, subscription, await readClock(trx)))
-  if (applied.outcome !== 'review') return
   const { subscriptionId: paddleId, workspaceId } = subscription
+  if (
+    applied.outcome === 'card_saved' ||
+    applied.outcome === 'card_changed' ||
+    applied.outcome === 'card_removed'
+  ) {
+    report.adopted.push({ paddleId, workspaceId: applied.workspaceId, amountMicros: null })
+  }
+  if (applied.outcome !== 'review') return
   report.misfits.push({ what: 'subscription', paddleId, workspaceId, why: applied.reason })
 }
 
+/** The oldest first, and those that wait for another once more, until none of them moves any more. */
+async function adoptAdjustments(
+  reconciling: Reconciling,
+  report: Reconciliation,
+  adjustments: readonly PaddleAdjustment[],
+): Promise<void> {
+  let left = adjustments.toSorted((one, other) => one.createdAt.getTime() - other.createdAt.getTime())
+  for (;;) {
+    const waiting: PaddleAdjustment[] = []
+    for (const adjustment of left) {
+      if (!(await adoptAdjustment(reconciling, report, adjustment))) waiting.push(adjustment)
+    }
+    if (waiting.length === left.length) break
+    left = waiting
+  }
+  for (const { adjustmentId: paddleId, action: what, transactionId } of left) {
+    const why = `the payment ${transactionId} is not credited here, or what it wins back was never taken`
+    report.misfits.push({ what, paddleId, workspaceId: null, why })
+  }
+}
+
+/** Shape: false when it waits for something else to be booked first. */
 async function adoptAdjustment(
   { db }: Reconciling,
   report: Reconciliation,
   adjustment: PaddleAdjustment,
-): Promise<void> {
+): Promise<boolean> {
   const applied = await db
     .transaction()
     .execute(async (trx) => applyPaddleAdjustment(trx, adjustment, await readClock(trx)))
   const paddleId = adjustment.adjustmentId
   if (applied.outcome === 'applied') {
     report.adopted.push({ paddleId, workspaceId: applied.workspaceId, amountMicros: null })
-  } else if (applied.outcome === 'waiting') {
-    const why = `its transaction ${adjustment.transactionId} is not credited here`
-    report.misfits.push({ what: adjustment.action, paddleId, workspaceId: null, why })
   } else if (applied.outcome === 'review') {
     const { workspaceId, reason } = applied
     report.misfits.push({ what: adjustment.action, paddleId, workspaceId, why: reason })
   }
+  return applied.outcome !== 'waiting'
 }
 
 /** The other way: every credit that we booked in that time must be captured money at Paddle, to the cent. */

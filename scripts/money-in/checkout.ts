@@ -90,8 +90,9 @@ function refuse(refused: Refused): number {
 
 function reasonOf(refused: Refused): string {
   if (refused.outcome === 'no_wallet') return 'the workspace has no wallet'
-  if (refused.outcome === 'customer_differs') {
-    return 'the workspace was bound to another customer of Paddle meanwhile: try again'
-  }
+  if (refused.outcome === 'email_needed') return 'Paddle needs an e-mail address: give one with --email'
+  if (refused.outcome === 'email_refused')
+    return 'Paddle does not take this e-mail address: give another with --email'
+  if (refused.outcome === 'frozen') return 'the wallet is frozen: clear the dispute, then unfreeze it'
   return explainRefusal(refused)
 }

@@ -326,6 +326,22 @@ describe('a person looks, and nothing moves,', () => {
   })
 })
 
+test('a dispute of another payment freezes a wallet again that a person unfroze after the first', async ({
+  db,
+}) => {
+  const { payer, paid } = await givenCredit(db)
+  const other = aTransaction(payer)
+  await bringTransaction(db, other)
+  await bringAdjustment(db, anAdjustment(paid, { action: 'chargeback' }))
+  await underLock(db, payer.workspaceId, (trx, wallet) =>
+    unfreezeWallet(trx, wallet, { actor: 'operator', reason: 'lost' }),
+  )
+
+  await bringAdjustment(db, anAdjustment(other, { action: 'chargeback_warning' }))
+
+  expect(await frozenReasonOf(db, payer)).toBe('chargeback_warning')
+})
+
 test('news of a refund, a warning, a chargeback and its end come to the same in any order and any number', async ({
   db,
 }) => {

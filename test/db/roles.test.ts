@@ -59,6 +59,10 @@ const tables = [
   'paddle_event',
   'refused_webhook',
   'audit_log',
+  'hold',
+  'campaign',
+  'api_key',
+  'idempotent_request',
 ]
 
 describe('a worker', () => {

@@ -27,6 +27,10 @@ const workspaceTables = [
   'top_up_step',
   'paddle_adjustment',
   'audit_log',
+  'hold',
+  'campaign',
+  'api_key',
+  'idempotent_request',
 ]
 
 describe('every table that belongs to a workspace', () => {
