@@ -138,7 +138,7 @@ unit('.env.example describes every variable that a process reads, and none besid
     ['.env.example', 'runtime/config.ts', 'docker-compose.yml'].map(readHere),
   )
   const described = new Set(namesIn(example ?? '', /^(?:# )?([A-Z][A-Z_]+)=/gm))
-  const understood = new Set(namesIn(config ?? '', /^ {2}([A-Z][A-Z_]+):/gm))
+  const understood = new Set(namesIn(config ?? '', /^ {2,4}([A-Z][A-Z_]+):/gm))
   const passedOn = new Set(namesIn(compose ?? '', /\$\{([A-Z][A-Z_]+)[:}]/g))
 
   expect([...understood].filter((name) => !described.has(name))).toEqual([])
