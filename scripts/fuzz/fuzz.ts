@@ -7,7 +7,7 @@ import type { Known } from './likely-values.ts'
 import { createRandom } from './random.ts'
 import { requestOf, targetsOf, type Callers, type FuzzRequest } from './requests.ts'
 
-export type Fault = {
+type Fault = {
   what: string
   /** How often it was seen. */
   times: number

@@ -4,7 +4,7 @@ import { hostileBody, hostileMoney, hostileText, hostileValue } from './hostile-
 import { likelyValue, type Known } from './likely-values.ts'
 import type { Random } from './random.ts'
 
-export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD' | 'OPTIONS'
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD' | 'OPTIONS'
 
 export type FuzzRequest = {
   /** `METHOD /path` of the document. */
