@@ -3,8 +3,8 @@
  * of Swagger UI's package, and its policy lets nothing in from elsewhere and no script that is written into the page.
  */
 import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 import type { Api } from './api.ts'
 import { cached } from '../runtime/cached.ts'
@@ -80,5 +80,5 @@ export function registerDocsPage(api: Api): void {
 }
 
 function packageFolder(): string {
-  return dirname(createRequire(import.meta.url).resolve('@fastify/swagger-ui'))
+  return dirname(fileURLToPath(import.meta.resolve('@fastify/swagger-ui')))
 }

@@ -9,7 +9,7 @@ import { sql } from 'kysely'
 import type { Db } from './schema.ts'
 
 /** Beyond this nobody needs to know how many: something is wrong anyway. */
-export const mostCounted = 10_000
+const mostCounted = 10_000
 
 export type Queued = { count: number; oldestSeconds: number }
 

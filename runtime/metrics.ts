@@ -15,10 +15,7 @@ export type PaddleCallSeen = { operation: string; outcome: string; durationMs: n
 /** What became of a job at a worker: `failed` once for each attempt. */
 export type JobSeen = { queue: string; name: string; outcome: 'completed' | 'failed' | 'stalled' }
 
-/** Shape: everything in here is for the caller to call when it happens; nothing is asked of anybody. */
-export type WorkerMetrics = ReturnType<typeof createWorkerMetrics>
-
-/** Shape: of a process that posts usage. */
+/** Of a process that posts usage. Everything in here is for the caller to call when it happens; nothing is asked of anybody. */
 export function createWorkerMetrics() {
   const registry = newRegistry('workers')
   const registers = [registry]

@@ -1,6 +1,7 @@
 /**
  * How fast usage is posted, against two workers that everybody knows: one that does nothing, and one that takes a
- * transaction for each job. All run on one Redis and one Postgres in turn, round after round, and the ratios count.
+ * transaction for each job; how fast calls are admitted, against one transaction for each request; and how long a balance takes
+ * to read. All run on one Redis and one Postgres in turn, round after round, and the ratios count.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
@@ -13,18 +14,33 @@ import { sql } from 'kysely'
 
 import type { Db } from '../db/schema.ts'
 import { readWorkerConfig } from '../runtime/config.ts'
-import { assertBalanced, assertBooked, createBenchDatabase } from './bench/bench-database.ts'
+import {
+  assertBalanced,
+  assertBooked,
+  assertHeld,
+  createBenchDatabase,
+  fundWallets,
+} from './bench/bench-database.ts'
 import { startContestant, type ContestantProcess } from './bench/contestant-process.ts'
 import { cpuTimeMs } from './bench/cpu-time.ts'
 import { formatReport, quantile, summarize, type Figures, type Results } from './bench/report.ts'
-import { fullSize, quickSize, scenariosOf, type Contestant, type Scenario } from './bench/scenario.ts'
+import {
+  fullSize,
+  isOfQueue,
+  quickSize,
+  scenariosOf,
+  type Contestant,
+  type Scenario,
+} from './bench/scenario.ts'
 import { expectedOf, fillQueue, removeQueue, sendSteadily, workspaceIds } from './bench/traffic.ts'
 import { startEmbeddedServers, type EmbeddedServers } from './embedded/embedded-servers.ts'
 
 const usage = `usage: npm run bench -- [options]
 
 Measures the posting batch against a worker that does nothing and a worker with one Postgres transaction per job: how many
-events a second from a full queue, and how long from enqueue to commit at a steady rate. Takes about three minutes.
+events a second from a full queue, and how long from enqueue to commit at a steady rate. Calls are admitted 64 at a time, by the
+API's admission batch and by one transaction for each; balances are read over HTTP, 8 at a time, by a client in the API's own
+process. Takes about four minutes.
 Its Postgres and Redis are started for it, durable, in a temporary directory; DATABASE_URL and REDIS_URL replace either
 (it makes a database of its own there and drops it). USAGE_WORKERS, USAGE_CONCURRENCY and POSTING_BATCH_SIZE count here too.
 
@@ -60,6 +76,7 @@ type Stage = {
 }
 
 const runDeadlineMs = 120_000
+const warmUpInFlight = 64
 /** The first moments of a steady rate are not timed. */
 const leadInSeconds = 0.5
 
@@ -145,6 +162,9 @@ async function bench(options: Options, signal: AbortSignal): Promise<string> {
     progress(`opening ${size.wallets.toLocaleString('en-US')} wallets`)
     const database = await createBenchDatabase(servers.databaseUrl, workspaceIds(size.wallets))
     undo.push(() => database.drop())
+    if (scenarios.some((scenario) => !isOfQueue(scenario))) {
+      await fundWallets(database.db, workspaceIds(size.wallets))
+    }
     const connection = new Redis(servers.redisUrl, { maxRetriesPerRequest: null })
     undo.push(async () => connection.disconnect())
 
@@ -219,22 +239,27 @@ async function warmUp(stage: Stage, contestant: Contestant, events: number): Pro
       events,
       eventsPerJob: 1,
       badOneIn: 0,
+      ...(isOfContestantsOwn(contestant) ? { inFlight: warmUpInFlight } : {}),
     },
     0,
   )
 }
 
+function isOfContestantsOwn(contestant: Contestant): boolean {
+  return contestant === 'admission_batch' || contestant === 'admission_single' || contestant === 'wallet_read'
+}
+
 /** Throws: when the ledger does not hold exactly what was sent. */
 async function runScenario(stage: Stage, scenario: Scenario, round: number): Promise<Figures> {
   const { servers, connection, signal } = stage
-  const { contestant, perSecond } = scenario
+  const { contestant, perSecond, inFlight } = scenario
   const process = stage.contestants.get(contestant)
   if (process === undefined) throw new Error(`no worker process for ${contestant}`)
-  const name = `${scenario.name.replaceAll('_', '-')}-${contestant}-${round}`
+  const name = `${scenario.name}-${contestant}-${round}`.replaceAll('_', '-')
   const traffic = { ...scenario, name, walletCount: stage.walletCount }
   const prefix = `{bench-${name}}`
 
-  if (perSecond === undefined) {
+  if (perSecond === undefined && inFlight === undefined) {
     const queue = new Queue('usage', { connection, prefix })
     await fillQueue(queue, traffic, signal)
     await queue.close()
@@ -245,6 +270,7 @@ async function runScenario(stage: Stage, scenario: Scenario, round: number): Pro
       prefix,
       events: scenario.events / (contestant === 'noop' ? scenario.eventsPerJob : 1),
       timedAfter: perSecond === undefined ? null : perSecond * leadInSeconds,
+      load: inFlight === undefined ? null : { traffic, inFlight },
     },
     {
       signal,
@@ -256,8 +282,12 @@ async function runScenario(stage: Stage, scenario: Scenario, round: number): Pro
     },
   )
   const after = await cpuOfServers(servers)
-  await removeQueue(connection, prefix)
-  if (contestant !== 'noop') await assertBooked(stage.db, { name, ...expectedOf(traffic) })
+  if (inFlight === undefined) await removeQueue(connection, prefix)
+  if (contestant === 'single' || contestant === 'batch') {
+    await assertBooked(stage.db, { name, ...expectedOf(traffic) })
+  } else if (inFlight !== undefined && contestant !== 'wallet_read') {
+    await assertHeld(stage.db, { name, calls: scenario.events })
+  }
 
   const { latenciesMs } = result
   const microsEach = (milliseconds: number): number => (milliseconds * 1_000) / scenario.events

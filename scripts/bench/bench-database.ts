@@ -6,9 +6,14 @@ import { sql } from 'kysely'
 import { Client } from 'pg'
 
 import { genesisHash } from '../../billing/hash-chain.ts'
+import { draftSignupGrant } from '../../billing/ledger-draft.ts'
+import { micros } from '../../billing/money.ts'
+import { readClock } from '../../db/clock.ts'
 import { connect } from '../../db/connect.ts'
+import { hashOfKey, postLedgerTransactions } from '../../db/ledger.ts'
 import { migrateToLatest } from '../../db/migrate.ts'
 import type { Db } from '../../db/schema.ts'
+import { lockFreeWallets } from '../../db/wallet.ts'
 
 export type BenchDatabase = { url: string; db: Db; drop: () => Promise<void> }
 
@@ -70,6 +75,36 @@ export async function assertBooked(
   )
 }
 
+/** Throws: when the calls whose ids begin with `call_<name>_` do not hold something, each of them. */
+export async function assertHeld(db: Db, { name, calls }: { name: string; calls: number }): Promise<void> {
+  const { rows } = await sql<{ open: bigint }>`
+    select count(*) as open from hold where state = 'open' and starts_with(call_id, ${`call_${name}_`})`.execute(
+    db,
+  )
+  if (rows[0]?.open !== BigInt(calls)) {
+    throw new Error(`${name}: expected ${calls} live calls, and found ${rows[0]?.open}`)
+  }
+}
+
+/** Gives every wallet as much as any bench can hold. */
+export async function fundWallets(db: Db, workspaceIds: readonly string[]): Promise<void> {
+  const amountMicros = micros(1_000_000_000_000n)
+  for (let from = 0; from < workspaceIds.length; from += walletsPerGrant) {
+    await db.transaction().execute(async (trx) => {
+      const now = await readClock(trx)
+      const { locked } = await lockFreeWallets(trx, workspaceIds.slice(from, from + walletsPerGrant))
+      const posts = [...locked.values()].map((wallet) => {
+        const { workspaceId } = wallet
+        const draft = draftSignupGrant({ workspaceId, amountMicros, occurredAt: now })
+        return { wallet, posts: [{ draft, payloadHash: hashOfKey(draft.idempotencyKey) }] }
+      })
+      await postLedgerTransactions(trx, posts, now)
+    })
+  }
+}
+
+const walletsPerGrant = 1_000
+
 /** Throws: when a wallet's balance or sequence is not what its ledger transactions and their postings come to. */
 export async function assertBalanced(db: Db): Promise<void> {
   const { rows } = await sql<{ workspace_id: string }>`
@@ -79,13 +114,17 @@ export async function assertBalanced(db: Db): Promise<void> {
     ), moved as (
       select workspace_id, sum(amount_micros) as amount_micros
       from account_entry where account = 'wallet' group by workspace_id
+    ), held as (
+      select workspace_id, sum(amount_micros) as amount_micros from hold where state = 'open' group by workspace_id
     )
     select workspace_id from wallet
     left join booked using (workspace_id)
     left join moved using (workspace_id)
+    left join held using (workspace_id)
     where sequence <> coalesce(transactions, 0)
       or balance_micros <> coalesce(booked.amount_micros, 0)
       or balance_micros <> coalesce(moved.amount_micros, 0)
+      or held_micros <> coalesce(held.amount_micros, 0)
     limit 1`.execute(db)
   if (rows[0] !== undefined)
     throw new Error(`the wallet of ${rows[0].workspace_id} is not what its ledger says`)

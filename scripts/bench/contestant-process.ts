@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 import type { Contestant } from './scenario.ts'
+import type { Traffic } from './traffic.ts'
 
 export type RunRequest = {
   prefix: string
@@ -11,6 +12,8 @@ export type RunRequest = {
   events: number
   /** Events after this many are timed from enqueue to commit; null for none. */
   timedAfter: number | null
+  /** For what comes from no queue: what it is about, and how much of it is under way at once. */
+  load: { traffic: Traffic; inFlight: number } | null
 }
 
 export type RunResult = {

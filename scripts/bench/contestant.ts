@@ -13,21 +13,34 @@ import { createLog, type Log } from '../../runtime/log.ts'
 import { createPostingBatch, type PostingBatch } from '../../workers/posting-batch.ts'
 import { startWorker, type StartedWorker, type WorkerContext } from '../../workers/start-worker.ts'
 import { arrivalsOf, startUsageWorkers } from '../../workers/usage-worker.ts'
+import { admitInBatches, admitInTransactions, inFlight, type Admit } from './admission-load.ts'
 import type { Reply, RunRequest, RunResult } from './contestant-process.ts'
 import { handleInOneTransaction } from './single-transaction-worker.ts'
-import { monotonicMicros, readEnqueuedAt } from './traffic.ts'
+import { callToAdmitAt, monotonicMicros, readEnqueuedAt } from './traffic.ts'
+import { startWalletReads } from './wallet-read-load.ts'
 
 /** A contestant, connected. Its workers tell the tally of each event once it is committed. */
 type Entrant = {
   /** Opens the connections that a worker which has run for a while has. */
   warmUp: () => Promise<void>
-  start: (context: WorkerContext) => StartedWorker[]
+  start: (context: WorkerContext, load: RunRequest['load']) => StartedWorker[]
 }
 
-type Tally = { done: (key: string) => void; batch: (events: number, durationMs: number) => void }
+type Tally = {
+  done: (key: string) => void
+  /** Work that failed: nothing that is measured after it can be believed. */
+  failed: (error: unknown) => void
+  timed: (latencyMs: number) => void
+  batch: (events: number, durationMs: number) => void
+}
 
 /** Replaced by every run. */
-let tally: Tally = { done: () => undefined, batch: () => undefined }
+let tally: Tally = {
+  done: () => undefined,
+  failed: () => undefined,
+  timed: () => undefined,
+  batch: () => undefined,
+}
 
 async function main(): Promise<void> {
   const config = readWorkerConfig(process.env)
@@ -56,7 +69,7 @@ function reply(message: Reply): void {
 
 /** From the start of the workers until as many events are done as come. */
 async function run(
-  { events, timedAfter }: RunRequest,
+  { events, timedAfter, load }: RunRequest,
   { context, entrant, onStarted }: { context: WorkerContext; entrant: Entrant; onStarted: () => void },
 ): Promise<RunResult> {
   const finished = Promise.withResolvers<void>()
@@ -72,6 +85,8 @@ async function run(
         latenciesMs.push((monotonicMicros() - readEnqueuedAt(key)) / 1_000)
       if (done === events) finished.resolve()
     },
+    failed: finished.reject,
+    timed: (latencyMs) => latenciesMs.push(latencyMs),
     batch: (events, durationMs) => {
       batches += 1
       batchedEvents += events
@@ -82,7 +97,7 @@ async function run(
 
   const cpuBefore = process.cpuUsage()
   const startedAt = performance.now()
-  const workers = entrant.start(context)
+  const workers = entrant.start(context, load)
   onStarted()
   await finished.promise
   const elapsedMs = performance.now() - startedAt
@@ -104,6 +119,9 @@ async function enter(contestant: string | undefined, options: EntrantOptions): P
   if (contestant === 'noop') return enterNoop(options)
   if (contestant === 'single') return await enterSingle(options)
   if (contestant === 'batch') return enterBatch(options)
+  if (contestant === 'admission_batch') return enterAdmissionBatch(options)
+  if (contestant === 'admission_single') return await enterAdmissionSingle(options)
+  if (contestant === 'wallet_read') return enterWalletRead(options)
   throw new Error(`there is no contestant ${contestant}`)
 }
 
@@ -164,6 +182,52 @@ function enterBatch({ config, log }: EntrantOptions): Entrant {
         workers: config.usageWorkers,
         concurrency: config.usageConcurrency,
       }),
+  }
+}
+
+function enterAdmissionBatch({ config, log }: EntrantOptions): Entrant {
+  const db = connect(config.databaseUrl, { profile: 'posting', name: 'bench admission', poolSize: 3 })
+  return { warmUp: () => openConnections(db, 1), start: admitting(admitInBatches(db, log)) }
+}
+
+async function enterAdmissionSingle({ config, poolSize }: EntrantOptions): Promise<Entrant> {
+  const db = connect(config.databaseUrl, { profile: 'worker', name: 'bench admission', poolSize })
+  return { warmUp: () => openConnections(db, poolSize), start: admitting(await admitInTransactions(db)) }
+}
+
+function admitting(admit: Admit): Entrant['start'] {
+  return (_context, load) => {
+    if (load === null) throw new Error('admissions come from no queue')
+    const { traffic, inFlight: atOnce } = load
+    inFlight(traffic.events, atOnce, async (index) => {
+      const call = callToAdmitAt(traffic, index)
+      await admit(call)
+      tally.done(call.callId)
+    }).catch(tally.failed)
+    return []
+  }
+}
+
+function enterWalletRead({ config, log }: EntrantOptions): Entrant {
+  return {
+    warmUp: () => Promise.resolve(),
+    start: (_context, load) => {
+      if (load === null) throw new Error('requests come from no queue')
+      const { traffic, inFlight: atOnce } = load
+      const { workspaceId } = callToAdmitAt(traffic, 0)
+      const reading = async (): Promise<void> => {
+        const { read, close } = await startWalletReads(config.databaseUrl, { workspaceId, log })
+        await inFlight(traffic.events, atOnce, async () => {
+          const startedAt = performance.now()
+          await read()
+          tally.timed(performance.now() - startedAt)
+          tally.done('')
+        })
+        await close()
+      }
+      reading().catch(tally.failed)
+      return []
+    },
   }
 }
 

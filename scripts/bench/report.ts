@@ -61,6 +61,20 @@ const goals: readonly Goal[] = [
     to: 'batch_many',
     atLeast: 0.9,
   },
+  {
+    name: 'admission_vs_single',
+    what: 'admission against one transaction each',
+    of: 'admission',
+    to: 'admission_single',
+    atLeast: 4,
+  },
+  {
+    name: 'admission_hot_vs_single',
+    what: 'the same on one wallet',
+    of: 'admission_hot',
+    to: 'admission_single_hot',
+    atLeast: 4,
+  },
 ]
 
 /** On a quiet machine, and always below the worker with one transaction per job in the same run. */

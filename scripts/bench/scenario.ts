@@ -1,7 +1,7 @@
 /** What is measured: who works (the contestant), on how many wallets, and how the events come. */
 
 /** How a worker process does its work; see `contestant.ts`. */
-export type Contestant = 'noop' | 'single' | 'batch'
+export type Contestant = 'noop' | 'single' | 'batch' | 'admission_batch' | 'admission_single' | 'wallet_read'
 
 export type ScenarioName =
   | 'noop'
@@ -15,6 +15,11 @@ export type ScenarioName =
   | 'single_at_500'
   | 'batch_at_2000'
   | 'single_at_2000'
+  | 'admission'
+  | 'admission_single'
+  | 'admission_hot'
+  | 'admission_single_hot'
+  | 'wallet_read'
 
 export type Scenario = {
   name: ScenarioName
@@ -29,6 +34,8 @@ export type Scenario = {
   badOneIn: number
   /** Open loop: events come at this rate whatever the workers do, and each is timed from enqueue to commit. */
   perSecond?: number
+  /** Closed loop, without a queue: so many requests are under way at once, and each is followed by the next. */
+  inFlight?: number
 }
 
 export type Size = {
@@ -39,6 +46,9 @@ export type Size = {
   singleManyEvents: number
   singleHotEvents: number
   openLoopSeconds: number
+  admissions: number
+  singleAdmissions: number
+  reads: number
   /** Before anything is measured: the first thousand jobs of a process are slow, its code is not compiled yet. */
   warmUpEvents: Record<Contestant, number>
 }
@@ -50,7 +60,17 @@ export const fullSize: Size = {
   singleManyEvents: 3_000,
   singleHotEvents: 1_500,
   openLoopSeconds: 4,
-  warmUpEvents: { noop: 2_000, single: 500, batch: 2_000 },
+  admissions: 20_000,
+  singleAdmissions: 3_000,
+  reads: 10_000,
+  warmUpEvents: {
+    noop: 2_000,
+    single: 500,
+    batch: 2_000,
+    admission_batch: 2_000,
+    admission_single: 500,
+    wallet_read: 2_000,
+  },
 }
 
 /** Enough to see that everything works; too little to believe the figures. */
@@ -61,7 +81,25 @@ export const quickSize: Size = {
   singleManyEvents: 300,
   singleHotEvents: 200,
   openLoopSeconds: 1,
-  warmUpEvents: { noop: 200, single: 50, batch: 200 },
+  admissions: 1_000,
+  singleAdmissions: 200,
+  reads: 300,
+  warmUpEvents: {
+    noop: 200,
+    single: 50,
+    batch: 200,
+    admission_batch: 200,
+    admission_single: 50,
+    wallet_read: 100,
+  },
+}
+
+const admissionsInFlight = 64
+const readsInFlight = 8
+
+/** Whose work comes from a queue. */
+export function isOfQueue({ inFlight }: Pick<Scenario, 'inFlight'>): boolean {
+  return inFlight === undefined
 }
 
 /** In the order in which a round runs them: neighbours are the ones that are compared. */
@@ -71,6 +109,17 @@ export function scenariosOf(size: Size): Scenario[] {
     ({ ...many, events: perSecond * size.openLoopSeconds, perSecond }) as const
   const batch = { ...many, contestant: 'batch' } as const
   const single = { ...many, contestant: 'single' } as const
+  const admission = {
+    ...many,
+    contestant: 'admission_batch',
+    events: size.admissions,
+    inFlight: admissionsInFlight,
+  } as const
+  const singleAdmission = {
+    ...admission,
+    contestant: 'admission_single',
+    events: size.singleAdmissions,
+  } as const
   return [
     { ...single, name: 'single_many', title: 'one transaction per job', events: size.singleManyEvents },
     {
@@ -95,5 +144,22 @@ export function scenariosOf(size: Size): Scenario[] {
     { ...single, ...openLoop(500), name: 'single_at_500', title: 'one transaction per job at 500/s' },
     { ...batch, ...openLoop(2_000), name: 'batch_at_2000', title: 'posting batch at 2,000/s' },
     { ...single, ...openLoop(2_000), name: 'single_at_2000', title: 'one transaction per job at 2,000/s' },
+    { ...singleAdmission, name: 'admission_single', title: 'admission, one transaction each' },
+    { ...admission, name: 'admission', title: 'admission batch' },
+    { ...admission, name: 'admission_hot', title: 'admission batch, one wallet', wallets: 'hot' },
+    {
+      ...singleAdmission,
+      name: 'admission_single_hot',
+      title: 'admission, one transaction, one wallet',
+      wallets: 'hot',
+    },
+    {
+      ...many,
+      name: 'wallet_read',
+      title: 'GET /v1/wallet over HTTP',
+      contestant: 'wallet_read',
+      events: size.reads,
+      inFlight: readsInFlight,
+    },
   ]
 }

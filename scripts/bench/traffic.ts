@@ -2,6 +2,8 @@
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 
+import type { CallToAdmit } from '../../billing/admission.ts'
+import { workspaceId as workspaceIdSchema } from '../../billing/ids.ts'
 import { jobOf, type Job } from '../../jobs/contract.ts'
 import { createProducer } from '../../jobs/producer.ts'
 import { callEnded, usageBatch } from '../../jobs/usage-jobs.ts'
@@ -140,6 +142,12 @@ const defects = [
   { startedAt: '2100-01-01T00:00:00Z' },
   { startedAt: '' },
 ] as const
+
+/** The same call, before it is made. */
+export function callToAdmitAt(traffic: Traffic, index: number): CallToAdmit {
+  const { callId, workspaceId, to, recorded } = callAt({ ...traffic, badOneIn: 0 }, index)
+  return { callId, workspaceId: workspaceIdSchema.parse(workspaceId), direction: 'outbound', to, recorded }
+}
 
 function workspaceIdAt(index: number): string {
   return `ws_bench_${index}`

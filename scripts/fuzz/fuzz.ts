@@ -7,7 +7,7 @@ import type { Known } from './likely-values.ts'
 import { createRandom } from './random.ts'
 import { requestOf, targetsOf, type Callers, type FuzzRequest } from './requests.ts'
 
-export type Fault = {
+type Fault = {
   what: string
   /** How often it was seen. */
   times: number
@@ -27,7 +27,7 @@ export type FuzzReport = {
   faults: Fault[]
 }
 
-const atATime = 8
+const refreshEvery = 1_000
 const mostShown = 2_000
 
 /**
@@ -42,7 +42,9 @@ export async function fuzz(
     known,
     requests,
     seed,
+    atATime = 8,
     signal,
+    refresh,
     onProgress,
   }: {
     document: OpenApiDocument
@@ -50,7 +52,11 @@ export async function fuzz(
     known: Known
     requests: number
     seed: number
+    /** How many are under way together. With one, the same seed finds the same again. */
+    atATime?: number
     signal?: AbortSignal
+    /** Puts back what requests may have taken away; called now and then. */
+    refresh?: () => Promise<void>
     onProgress?: (done: number) => void
   },
 ): Promise<FuzzReport> {
@@ -60,6 +66,7 @@ export async function fuzz(
   const succeeded = new Set<string>()
   const startedAt = performance.now()
   let next = 0
+  let done = 0
   const isOver = (): boolean => next >= requests || signal?.aborted === true
 
   const askNext = async (): Promise<void> => {
@@ -77,7 +84,9 @@ export async function fuzz(
       }
       for (const what of faultsOf(request, answer))
         note(faults, `${request.name} ${what}`, number, request, answer)
-      if (next % 1_000 === 0) onProgress?.(next)
+      done += 1
+      if (done % 1_000 === 0) onProgress?.(done)
+      if (done % refreshEvery === 0) await refresh?.()
     }
   }
   await Promise.all(Array.from({ length: atATime }, askNext))

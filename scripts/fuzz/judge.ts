@@ -36,7 +36,7 @@ function errorFaults({ payload, url }: FuzzRequest, { headers, body }: FuzzAnswe
     ...(String(headers['content-type']).startsWith('application/json')
       ? []
       : ['is an error that is no JSON']),
-    ...(isOneShape(body, headers['x-request-id']) ? [] : ['is an error of another shape']),
+    ...(isOneShape(body, headers) ? [] : ['is an error of another shape']),
   ]
 }
 
@@ -47,7 +47,7 @@ function withoutWhatWasSent(body: string, sent: string): string {
     .replaceAll(/"[^"]{3,60}"/g, (quoted) => (sent.includes(quoted.slice(1, -1)) ? '' : quoted))
 }
 
-function isOneShape(body: string, requestId: unknown): boolean {
+function isOneShape(body: string, headers: FuzzAnswer['headers']): boolean {
   const answer = parsed(body)
   if (typeof answer !== 'object' || answer === null || Object.keys(answer).join() !== 'error') return false
   const error: unknown = Reflect.get(answer, 'error')
@@ -59,8 +59,8 @@ function isOneShape(body: string, requestId: unknown): boolean {
     typeof message === 'string' &&
     message.length > 10 &&
     (field === undefined || typeof field === 'string') &&
-    typeof requestId === 'string' &&
-    request_id === requestId
+    // What is answered again is answered as it was.
+    (request_id === headers['x-request-id'] || headers['idempotency-replayed'] === 'true')
   )
 }
 

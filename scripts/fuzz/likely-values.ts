@@ -15,9 +15,15 @@ const mostOfEach = 200
 const learned: Partial<Record<string, readonly string[]>> = {
   call_id: ['call_id', 'callId'],
   campaign_id: ['campaign_id', 'campaignId'],
-  id: ['id', 'payment_method_id'],
   next_cursor: ['cursor'],
 }
+
+/** Of ids that are named no better than `id`: by what they begin with, the things that their addresses are of. */
+const learnedIds: readonly [prefix: string, fields: readonly string[]][] = [
+  ['txn_', ['transactions']],
+  ['topup_', ['topups']],
+  ['pm_', ['methods', 'saved-cards', 'payment_method_id']],
+]
 
 /** Shape: `given` are values that are known from the start, by the name of the field. */
 export function createKnown(given: Record<string, readonly unknown[]>): Known {
@@ -30,12 +36,18 @@ export function createKnown(given: Record<string, readonly unknown[]>): Known {
   }
   const learn = (answer: unknown, depth = 0): void => {
     if (typeof answer !== 'object' || answer === null || depth > 3) return
+    if (Reflect.get(answer, 'hold_state') === 'open') take('calls', Reflect.get(answer, 'call_id'))
     for (const [name, value] of Object.entries(answer)) {
-      if (typeof value === 'string') for (const field of learned[name] ?? []) take(field, value)
+      if (typeof value === 'string') for (const field of fieldsFor(name, value)) take(field, value)
       else learn(value, depth + 1)
     }
   }
   return { of: (name) => values.get(name) ?? [], learn: (answer) => learn(answer) }
+}
+
+function fieldsFor(name: string, value: string): readonly string[] {
+  if (name !== 'id') return learned[name] ?? []
+  return learnedIds.find(([prefix]) => value.startsWith(prefix))?.[1] ?? []
 }
 
 /** Shape: a value that the schema most likely takes. `name` is the field that it is for. */

@@ -4,7 +4,7 @@ import { hostileBody, hostileMoney, hostileText, hostileValue } from './hostile-
 import { likelyValue, type Known } from './likely-values.ts'
 import type { Random } from './random.ts'
 
-export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD' | 'OPTIONS'
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD' | 'OPTIONS'
 
 export type FuzzRequest = {
   /** `METHOD /path` of the document. */
@@ -18,8 +18,10 @@ export type FuzzRequest = {
   mustRefuse: string | null
 }
 
-/** What each caller sends as its key. */
-export type Callers = Record<'read' | 'write' | 'admin' | 'operator' | 'stranger', string>
+/** What each caller sends as its key, and how Paddle signs what it sends. */
+export type Callers = Record<'read' | 'write' | 'admin' | 'operator' | 'stranger', string> & {
+  sign: (body: string) => string
+}
 
 type Target = { name: string; method: Method; path: string; operation: Operation }
 
@@ -37,12 +39,13 @@ export function targetsOf(document: OpenApiDocument): Target[] {
 /** Shape: `known` and `random` decide; nothing else does. */
 export function requestOf(target: Target, callers: Callers, known: Known, random: Random): FuzzRequest {
   const { operation } = target
+  if (target.path.endsWith('/webhooks/paddle') && random.chance(0.8)) return newsOf(target, callers, random)
   const parameters = operation.parameters ?? []
   const { payload, type, mustRefuse } = bodyOf(operation, known, random)
   return {
     name: target.name,
     operation,
-    method: random.chance(0.02) ? (random.pickAny(methods) ?? 'GET') : target.method,
+    method: mustRefuse === null && random.chance(0.02) ? (random.pickAny(methods) ?? 'GET') : target.method,
     url: `${pathOf(target.path, parameters, known, random)}${queryOf(parameters, known, random)}`,
     headers: {
       ...keyHeader(operation, callers, random, mustRefuse !== null),
@@ -54,14 +57,38 @@ export function requestOf(target: Target, callers: Callers, known: Known, random
   }
 }
 
+/** As Paddle tells it, and what it would hardly tell. Signed all the same: whoever has the secret is believed to be Paddle. */
+function newsOf(
+  { name, method, path: url, operation }: Target,
+  callers: Callers,
+  random: Random,
+): FuzzRequest {
+  const likely = {
+    event_id: `evt_${random.below(1_000)}`,
+    event_type: random.pick(['transaction.completed', 'subscription.created', 'adjustment.updated', 'x', '']),
+    occurred_at: '2026-11-01T10:00:00Z',
+    data: { id: 'txn_01h', status: 'completed', custom_data: { workspace_id: 'ws_fuzzed' } },
+  }
+  const body = random.chance(0.3)
+    ? hostileBody(random, JSON.stringify(likely)).text
+    : JSON.stringify(spoilt(likely, random))
+  const text = typeof body === 'string' ? body : body.toString('utf8')
+  const signature = random.chance(0.9)
+    ? callers.sign(text)
+    : hostileText(random).replaceAll(/[^\u0020-\u007e]/g, '?')
+  const headers = { 'content-type': 'application/json', 'paddle-signature': signature }
+  return { name, operation, method, url, headers, payload: text, mustRefuse: null }
+}
+
 function pathOf(path: string, parameters: readonly Parameter[], known: Known, random: Random): string {
-  const filled = path.replaceAll(/\{(\w+)\}/g, (_whole, name: string) => {
+  const filled = path.replaceAll(/([\w-]+)\/\{(\w+)\}/g, (_whole, noun: string, name: string) => {
     const parameter = parameters.find((each) => each.in === 'path' && each.name === name)
     const likely = random.chance(0.75)
     const value = likely
-      ? String(likelyValue(parameter?.schema ?? {}, name, known, random))
+      ? String(likelyValue(parameter?.schema ?? {}, known.of(noun).length > 0 ? noun : name, known, random))
       : hostileText(random).slice(0, 600)
-    return random.chance(0.01) ? random.pick(['%00', '%ED%A0%80', '%2e%2e', '%', '%zz']) : encoded(value)
+    const odd = random.chance(0.01) ? random.pick(['%00', '%ED%A0%80', '%2e%2e', '%', '%zz']) : null
+    return `${noun}/${odd ?? encoded(value)}`
   })
   return random.chance(0.01) ? `${filled}${random.pick(['/', '//', '/..', '?', '#a', '%'])}` : filled
 }

@@ -22,8 +22,13 @@ test('measures every ratio in one run, prints one JSON object, and leaves no dat
       hot_vs_many: expect.any(Number),
       usage_batch_vs_noop: expect.any(Number),
       bad_events_vs_none: expect.any(Number),
+      admission_vs_single: expect.any(Number),
+      admission_hot_vs_single: expect.any(Number),
     },
-    latency_ms: { batch_at_500: { p50: expect.any(Number), p99: expect.any(Number) } },
+    latency_ms: {
+      batch_at_500: { p50: expect.any(Number), p99: expect.any(Number) },
+      wallet_read: { p50: expect.any(Number), p99: expect.any(Number) },
+    },
     events_per_s: { noop: expect.any(Number), batch_many: expect.any(Number) },
   })
   const left = await query(
