@@ -1,7 +1,10 @@
 /** Everything on one machine that had nothing installed: servers, workers and a demo campaign. */
 import { styleText } from 'node:util'
 
+import type { WorkspaceId } from '../billing/ids.ts'
+import { createApiKey } from '../db/api-key.ts'
 import { connect } from '../db/connect.ts'
+import type { Db } from '../db/schema.ts'
 import { verifyLedger } from '../db/verify.ts'
 import { runScript, wholeNumber } from './command-line.ts'
 import { runDemoCampaign } from './demo/run-campaign.ts'
@@ -46,7 +49,10 @@ PADDLE_API_KEY and its companions take the place of the simulator; at the real P
           campaign,
         )
         if (!interrupted.aborted) await printVerification(screen, stack)
-        if (once !== true && !interrupted.aborted) await serve(screen, workspaceId, interrupted)
+        if (once !== true && !interrupted.aborted) {
+          await printDoor(db, screen, { workspaceId, apiUrl: services.apiUrl })
+          await serve(screen, workspaceId, interrupted)
+        }
         screen.end()
       } finally {
         await services.stop()
@@ -78,6 +84,21 @@ async function printVerification(screen: Screen, stack: Stack): Promise<void> {
   } finally {
     await db.destroy()
   }
+}
+
+/** A key for whoever wants to try the API; it is shown once, as every key. */
+async function printDoor(
+  db: Db,
+  screen: Screen,
+  { workspaceId, apiUrl }: { workspaceId: WorkspaceId; apiUrl: string },
+): Promise<void> {
+  const { secret } = await db
+    .transaction()
+    .execute((trx) =>
+      createApiKey(trx, { workspaceId, scope: 'admin', label: 'npm start', createdBy: 'npm start' }),
+    )
+  screen.print(`The HTTP API, to read and try in a browser: ${styleText('bold', `${apiUrl}/docs`)}. A key of ${workspaceId}:
+  curl -H 'Authorization: Bearer ${secret}' ${apiUrl}/v1/wallet\n`)
 }
 
 async function serve(screen: Screen, workspaceId: string, interrupted: AbortSignal): Promise<void> {

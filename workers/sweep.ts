@@ -2,6 +2,7 @@
 import type { Queue } from 'bullmq'
 import { sql } from 'kysely'
 
+import { purgeIdempotentRequests } from '../db/idempotency.ts'
 import type { Db } from '../db/schema.ts'
 import { requeueOvertakenUsage } from '../db/set-aside.ts'
 import { jobOf } from '../jobs/contract.ts'
@@ -60,6 +61,11 @@ export function startSweeps({
       run: async () => {
         await db.transaction().execute(requeueOvertakenUsage)
       },
+    }),
+    repeat('forget answers given a month ago', {
+      everyMs: 3_600_000,
+      log,
+      run: async () => (await purgeIdempotentRequests(db, { most: 1_000 })) === 1_000,
     }),
     // Redis may have lost them; putting them in place again changes nothing. Well within the minute after which the
     // missing heartbeat would be taken for a wedged worker.
