@@ -61,7 +61,8 @@ async function startApiProcess(
   const isRunning = (): boolean => child.exitCode === null && child.signalCode === null
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     if (isRunning()) {
-      const ended = once(child, 'exit')
+      // When all that it said has arrived, too.
+      const ended = once(child, 'close')
       child.kill(signal)
       await ended
     }
