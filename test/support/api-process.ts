@@ -44,7 +44,7 @@ export const test = base.extend<{
 })
 
 /** Shape: resolves when it answers, on a port of its own. It is told of no Redis. */
-async function startApiProcess(
+export async function startApiProcess(
   databaseUrl: string,
   environment: Record<string, string> = {},
 ): Promise<ApiProcess> {
@@ -61,7 +61,7 @@ async function startApiProcess(
   const isRunning = (): boolean => child.exitCode === null && child.signalCode === null
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     if (isRunning()) {
-      // When all that it said has arrived, too.
+      // Not `exit`: its last words may still be in the pipe then.
       const ended = once(child, 'close')
       child.kill(signal)
       await ended
