@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // What takes longer has a command of its own: npm run proof.
+    exclude: process.argv.some((word) => word.includes('proofs')) ? [] : ['test/proofs/**'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,

@@ -263,7 +263,7 @@ async function startOrphans(dataDirectory: string): Promise<number[]> {
       redisEnvironment(redis.libraryDirectories),
     ),
   ]
-  await expect.poll(() => serversIn(dataDirectory)).toEqual(expect.arrayContaining(pids))
+  await expect.poll(() => serversIn(dataDirectory), { timeout: 10_000 }).toEqual(expect.arrayContaining(pids))
   return pids
 }
 
