@@ -163,8 +163,8 @@ describe('on a wallet with a long history', () => {
       for (const offset of [0, lastPage]) {
         const plan = await explain(api, listQuery(workspaceId, filter, { newest, offset, limit: 51 }))
         const isLookedUp = filter === everything || filter.reference !== undefined
-        if (isLookedUp || offset === 0)
-          expect({ filter, offset, ...plan }).toMatchObject({ sequentialScans: 0 })
+        if (!isLookedUp && offset > 0) continue
+        expect({ filter, offset, ...plan }).toMatchObject({ sequentialScans: 0 })
         // By call, chat or number and without a filter, an index says which rows are shown, and only they are read whole. Other
         // filters read the wallet's rows in its order: an index that carried what they ask for would slow every posting.
         if (!isLookedUp) continue
