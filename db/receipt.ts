@@ -9,6 +9,7 @@ import type { RateCard } from '../billing/rate-card.ts'
 import { rateUsage, type RatedUsage } from '../billing/rating.ts'
 import { usageArrival } from '../jobs/usage-arrival.ts'
 import { sql, type Selectable } from 'kysely'
+import { chainedRow } from './chained-row.ts'
 import { hashOfKey } from './ledger.ts'
 import type { RateBook } from './rate-book.ts'
 import type { Schema, Tx } from './schema.ts'
@@ -207,23 +208,7 @@ function differencesInChain(
   if (before.balanceMicros + row.amount_micros !== row.balance_after_micros) {
     differences.push('The balance does not follow from the one before.')
   }
-  const hash = chainHash(before.previousHash, {
-    workspaceId: row.workspace_id,
-    walletSequence: row.wallet_sequence,
-    kind: row.kind,
-    idempotencyKey: row.idempotency_key,
-    payloadHash: row.payload_hash,
-    reference: row.reference,
-    agentId: row.agent_id,
-    campaignId: row.campaign_id,
-    amountMicros: row.amount_micros,
-    balanceAfterMicros: row.balance_after_micros,
-    rateCardId: row.rate_card_id,
-    reverses: row.reverses,
-    occurredAt: row.occurred_at,
-    postedAt: row.posted_at,
-    postings,
-  })
+  const hash = chainHash(before.previousHash, chainedRow(row, postings))
   if (!hash.equals(row.hash)) differences.push('The hash does not cover what the transaction says.')
   return differences
 }

@@ -4,9 +4,10 @@
  */
 import { sql, type Selectable } from 'kysely'
 
-import { chainHash, genesisHash, type ChainedPosting } from '../billing/hash-chain.ts'
+import { chainHash, genesisHash } from '../billing/hash-chain.ts'
 import type { Account } from '../billing/ledger-draft.ts'
 import { micros, type Micros } from '../billing/money.ts'
+import { chainedPosting, chainedRow } from './chained-row.ts'
 import { readRateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 import { usageName } from './usage-event.ts'
@@ -142,34 +143,7 @@ function compareWithWallet({ wallet, balanceMicros, sequence, head }: Walk, brea
 }
 
 function recomputeHash(previous: Buffer, row: Row, postings: readonly PostingRow[]): Buffer {
-  return chainHash(previous, {
-    workspaceId: row.workspace_id,
-    walletSequence: row.wallet_sequence,
-    kind: row.kind,
-    idempotencyKey: row.idempotency_key,
-    payloadHash: row.payload_hash,
-    reference: row.reference,
-    agentId: row.agent_id,
-    campaignId: row.campaign_id,
-    amountMicros: row.amount_micros,
-    balanceAfterMicros: row.balance_after_micros,
-    rateCardId: row.rate_card_id,
-    reverses: row.reverses,
-    occurredAt: row.occurred_at,
-    postedAt: row.posted_at,
-    postings: postings.map(chainedPosting),
-  })
-}
-
-function chainedPosting(posting: PostingRow): ChainedPosting {
-  return {
-    line: posting.line,
-    debitAccount: posting.debit_account,
-    creditAccount: posting.credit_account,
-    amountMicros: posting.amount_micros,
-    quantity: posting.quantity,
-    prefix: posting.prefix,
-  }
+  return chainHash(previous, chainedRow(row, postings.map(chainedPosting)))
 }
 
 /** What a posting does to the wallet. */
