@@ -13,6 +13,7 @@ import { createWorkerMetrics, serveMetrics, type PaddleCallSeen } from '../runti
 import { closeOnSignal } from '../runtime/shutdown.ts'
 import { startHeartbeatWorker, watchHeartbeat } from './heartbeat.ts'
 import { startChargeWorker, type Charging } from './charge-worker.ts'
+import { startHoldSweep } from './hold-sweep.ts'
 import { startMoneyInSweeps } from './money-in-sweep.ts'
 import { startPaddleEventWorker } from './paddle-event-worker.ts'
 import { createPostingBatch } from './posting-batch.ts'
@@ -103,6 +104,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     startRelay({ db, log, queueNamed: queues.named }),
     ...startSweeps({ db, log, batch, queueNamed: queues.named }),
     ...startMoneyInSweeps({ db, log, queueNamed: queues.named }),
+    startHoldSweep({ db, log }),
     watchHeartbeat(context, { db, onWedged: () => process.exit(1) }),
   ]
   const listener =

@@ -11,11 +11,11 @@ import { decideWalletRecharge, listBelowThreshold } from '../db/recharge.ts'
 import type { Db } from '../db/schema.ts'
 import { listDueTopUps, topUpDueJob } from '../db/top-up.ts'
 import { withLockedWallet } from '../db/wallet.ts'
-import { jobOf, type Job } from '../jobs/contract.ts'
+import { jobOf } from '../jobs/contract.ts'
 import { paddleEventReceived } from '../jobs/top-up-jobs.ts'
 import type { Log } from '../runtime/log.ts'
 import { repeat, type Repeating } from '../runtime/repeat.ts'
-import { startHoldSweep } from './hold-sweep.ts'
+import { addJobs } from './add-jobs.ts'
 
 const pageSize = 500
 /** A webhook this young is still on its way through the queue. */
@@ -36,7 +36,7 @@ export function startMoneyInSweeps({
       log,
       run: async () => {
         const due = await listDueTopUps(db, await readClock(db), pageSize)
-        await ring(queueNamed, due.map(topUpDueJob))
+        await addJobs(queueNamed, due.map(topUpDueJob))
       },
     }),
     repeat('ring for Paddle events', {
@@ -45,13 +45,12 @@ export function startMoneyInSweeps({
       run: async () => {
         await wakeEventsOfCredits(db)
         const eventIds = await listOverduePaddleEvents(db, { olderThanMs: youngMs, limit: pageSize })
-        await ring(
+        await addJobs(
           queueNamed,
           eventIds.map((eventId) => jobOf(paddleEventReceived, { eventId })),
         )
       },
     }),
-    startHoldSweep({ db, log }),
     repeat('sweep recharges', { everyMs: 300_000, log, run: () => sweepRecharges(db, log) }),
   ]
 }
@@ -73,13 +72,5 @@ export async function sweepRecharges(db: Db, log: Log): Promise<void> {
     }
     if (page.length < pageSize) return
     after = page.at(-1) ?? null
-  }
-}
-
-async function ring(queueNamed: (name: string) => Queue, jobs: readonly Job[]): Promise<void> {
-  for (const [queue, of] of Map.groupBy(jobs, (job) => job.queue)) {
-    await queueNamed(queue).addBulk(
-      of.map(({ name, data, options, jobId }) => ({ name, data, opts: { ...options, jobId } })),
-    )
   }
 }

@@ -5,9 +5,10 @@
 import type { Queue } from 'bullmq'
 
 import type { Db } from '../db/schema.ts'
-import { deleteStagedJobs, listStagedJobs, type StagedJob } from '../db/staged-job.ts'
+import { deleteStagedJobs, listStagedJobs } from '../db/staged-job.ts'
 import type { Log } from '../runtime/log.ts'
 import { repeat, type Repeating } from '../runtime/repeat.ts'
+import { addJobs } from './add-jobs.ts'
 
 const pageSize = 500
 
@@ -30,16 +31,10 @@ export function startRelay({
 /** Moves one page, oldest first. Returns how many jobs it moved. */
 export async function relayStagedJobs(db: Db, queueNamed: (name: string) => Queue): Promise<number> {
   const staged = await listStagedJobs(db, pageSize)
-  for (const [queue, jobs] of Map.groupBy(staged, (job) => job.queue)) {
-    await queueNamed(queue).addBulk(jobs.map(bulkJob))
-  }
+  await addJobs(queueNamed, staged)
   await deleteStagedJobs(
     db,
     staged.map((job) => job.id),
   )
   return staged.length
-}
-
-function bulkJob({ name, data, options, jobId }: StagedJob) {
-  return { name, data, opts: { ...options, jobId } }
 }

@@ -10,6 +10,7 @@ import { schedules } from '../jobs/schedules.ts'
 import { usageReceived } from '../jobs/usage-jobs.ts'
 import type { Log } from '../runtime/log.ts'
 import { repeat, type Repeating } from '../runtime/repeat.ts'
+import { addJobs } from './add-jobs.ts'
 import type { PostingBatch } from './posting-batch.ts'
 import { rescueFailedUsage } from './usage-worker.ts'
 
@@ -32,7 +33,7 @@ export function startSweeps({
       everyMs: 5_000,
       log,
       run: async () => {
-        if (await hasOverdueUsage(db)) await ring(queueNamed)
+        if (await hasOverdueUsage(db)) await addJobs(queueNamed, [jobOf(usageReceived, {})])
       },
     }),
     repeat('rescue failed usage jobs', {
@@ -83,11 +84,6 @@ async function hasOverdueUsage(db: Db): Promise<boolean> {
     .limit(1)
     .executeTakeFirst()
   return row !== undefined
-}
-
-async function ring(queueNamed: (name: string) => Queue): Promise<void> {
-  const job = jobOf(usageReceived, {})
-  await queueNamed(job.queue).add(job.name, job.data, { ...job.options, jobId: job.jobId })
 }
 
 async function placeSchedules(queueNamed: (name: string) => Queue): Promise<void> {
