@@ -71,7 +71,7 @@ export type RatedLineJson = z.output<typeof ratedLineShape>
 export function ratedLineJson(line: RatedLine, card: RateCard, place: string | null): RatedLineJson {
   const { meter, quantity, prefix, amountMicros, increments = [] } = line
   const rate = rateOfLine(line, card)
-  const each = meter === 'message' ? formatRateAmount(card.messageUsd) : undefined
+  const each = eachOfLine(line, card)
   return {
     meter,
     unit: meter === 'message' ? 'message' : meter === 'number_rental' ? 'number' : 'second',
@@ -92,6 +92,12 @@ export function ratedLineJson(line: RatedLine, card: RateCard, place: string | n
     unrounded_usd: rate === null ? (each ?? '0.00') : formatUnrounded(rate.connectionFeeUsd, increments),
     amount_usd: exactUsd(amountMicros),
   }
+}
+
+/** What one of what a meter counts costs; undefined where seconds are counted. */
+function eachOfLine({ meter }: RatedLine, card: RateCard): string | undefined {
+  if (meter === 'message') return formatRateAmount(card.messageUsd)
+  return meter === 'number_rental' ? formatRateAmount(card.numberMonthUsd) : undefined
 }
 
 function rateOfLine({ meter, prefix }: RatedLine, card: RateCard): Rate | null {

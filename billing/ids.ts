@@ -11,6 +11,7 @@ export const idPatterns = {
   message: /^msg_[A-Za-z0-9_-]{1,64}$/,
   chat: /^chat_[A-Za-z0-9_-]{1,64}$/,
   topUp: /^topup_[A-Za-z0-9_-]{1,64}$/,
+  phoneNumber: /^num_[0-9a-f]{24}$/,
 } as const
 
 export const workspaceId = idLike(
@@ -21,11 +22,16 @@ export const callId = idLike(idPatterns.call, 'a call id such as call_1a2b').bra
 export const messageId = idLike(idPatterns.message, 'a message id such as msg_1a2b').brand<'MessageId'>()
 export const chatId = idLike(idPatterns.chat, 'a chat id such as chat_1a2b').brand<'ChatId'>()
 export const topUpId = idLike(idPatterns.topUp, 'a top-up id such as topup_1a2b').brand<'TopUpId'>()
+export const phoneNumberId = idLike(
+  idPatterns.phoneNumber,
+  'a number id such as num_0123456789abcdef01234567',
+).brand<'PhoneNumberId'>()
 export const agentId = opaqueId().brand<'AgentId'>()
 export const campaignId = opaqueId().brand<'CampaignId'>()
 
 export type WorkspaceId = z.infer<typeof workspaceId>
 export type TopUpId = z.infer<typeof topUpId>
+export type PhoneNumberId = z.infer<typeof phoneNumberId>
 export type ChatId = z.infer<typeof chatId>
 export type AgentId = z.infer<typeof agentId>
 export type CampaignId = z.infer<typeof campaignId>

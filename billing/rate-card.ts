@@ -14,6 +14,8 @@ export type RateCard = {
   readonly voice: Rate
   readonly recording: Rate
   readonly messageUsd: RateAmount
+  /** A month of one number. */
+  readonly numberMonthUsd: RateAmount
   /** By E.164 prefix: digits without the plus. */
   readonly telephony: ReadonlyMap<string, Rate>
   /** For inbound calls whose caller withheld the number; null when such calls have no price. */
@@ -28,6 +30,7 @@ export type WorkspaceRate = {
   | { readonly meter: 'voice' | 'recording' | 'inbound'; readonly prefix: null; readonly rate: Rate }
   | { readonly meter: 'telephony'; readonly prefix: string; readonly rate: Rate }
   | { readonly meter: 'message'; readonly prefix: null; readonly rate: RateAmount }
+  | { readonly meter: 'number_rental'; readonly prefix: null; readonly rate: RateAmount }
 )
 
 const longestPrefix = 15
@@ -72,6 +75,7 @@ export const rateCardFile = z.strictObject({
   recording: rate,
   telephony: z.record(prefix, rate),
   message_usd: rateAmount,
+  number_month_usd: rateAmount.prefault('5.00'),
   inbound: rate.optional(),
 })
 
@@ -98,12 +102,14 @@ export function parseRateCard(
     })
   }
   const { voice, recording, telephony, message_usd: messageUsd, inbound } = parsed.data
+  const { number_month_usd: numberMonthUsd } = parsed.data
   return {
     id,
     effectiveFrom,
     voice,
     recording,
     messageUsd,
+    numberMonthUsd,
     telephony: new Map(Object.entries(telephony)),
     inbound: inbound ?? null,
   }
@@ -173,13 +179,14 @@ export function withWorkspaceRates(card: RateCard, overrides: Iterable<Workspace
   for (const override of agreed) {
     if (override.meter === 'telephony') changed.telephony.set(override.prefix, override.rate)
     else if (override.meter === 'message') changed.messageUsd = override.rate
+    else if (override.meter === 'number_rental') changed.numberMonthUsd = override.rate
     else changed[override.meter] = override.rate
   }
   return changed
 }
 
 /**
- * What was agreed with a workspace, from its stored form: `rate` is a rate's JSON, or for messages a decimal string.
+ * What was agreed with a workspace, from its stored form: `rate` is a rate's JSON, or for messages and numbers a decimal string.
  *
  * Throws: BillingError `malformed_rate`, naming every field that is wrong.
  */
@@ -196,7 +203,7 @@ export function parseWorkspaceRate(stored: {
       ...stored,
     })
   }
-  if (meter === 'message') {
+  if (meter === 'message' || meter === 'number_rental') {
     const parsed = rateAmount.safeParse(rate)
     if (!parsed.success) {
       throw new BillingError('malformed_rate', `rate: ${describeIssues(parsed.error)}`, { ...stored })

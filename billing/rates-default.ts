@@ -11,6 +11,7 @@ export const defaultRateCardJson: RateCardJson = {
   voice: perSecond('0.10'),
   recording: perSecond('0.02'),
   message_usd: '0.01',
+  number_month_usd: '5.00',
   inbound: perSecond('0.08'),
   telephony: Object.fromEntries(
     telephonyPrefixes.map(([prefix, , perMinuteUsd]) => [prefix, perSecond(perMinuteUsd)]),

@@ -37,6 +37,20 @@ export type RateableUsage =
   | Pick<MessageUsage, 'kind'>
 
 /**
+ * What a month of one number costs on a card: one line.
+ *
+ * Rounds: once, half-up, to the micro-dollar.
+ */
+export function rateRental(card: Pick<RateCard, 'numberMonthUsd'>): RatedUsage {
+  const amountMicros = rateCount(card.numberMonthUsd, 1)
+  return {
+    outcome: 'rated',
+    lines: [{ meter: 'number_rental', quantity: 1, amountMicros }],
+    totalMicros: amountMicros,
+  }
+}
+
+/**
  * What a usage event costs on a card.
  *
  * Units:  seconds and messages in, micro-dollars out.

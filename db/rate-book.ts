@@ -122,6 +122,7 @@ export async function publishRateCard(
       recording: JSON.stringify(card.recording),
       inbound: card.inbound === undefined ? null : JSON.stringify(card.inbound),
       message_usd: card.message_usd,
+      ...(card.number_month_usd === undefined ? {} : { number_month_usd: card.number_month_usd }),
     })
     .execute()
   const telephony = Object.entries(card.telephony)
@@ -146,7 +147,7 @@ type NewRateCard = {
  * Gives one workspace a rate of its own, from an instant on, and from now on when none is given. It cannot begin in the
  * past: what is booked was priced without it.
  *
- * Shape:  `rate` is the JSON of a rate, or for messages a decimal string; the result is when it begins.
+ * Shape:  `rate` is the JSON of a rate, or for messages and numbers a decimal string; the result is when it begins.
  * Throws: BillingError `malformed_rate`, naming every field that is wrong, or `backdated_rate`.
  */
 export async function agreeWorkspaceRate(
@@ -219,6 +220,7 @@ async function readRateCards(db: Db): Promise<Map<string, RateCard>> {
           voice: card.voice,
           recording: card.recording,
           message_usd: card.message_usd,
+          number_month_usd: card.number_month_usd,
           telephony: Object.fromEntries(
             (telephony.get(card.rate_card_id) ?? []).map((rate) => [rate.prefix, rate.rate]),
           ),

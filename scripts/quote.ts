@@ -26,7 +26,8 @@ in     {"kind":"call","id":"call_1","startedAt":"2026-11-01T10:00:00Z","duration
        A call may say "direction" ("outbound" unless told, "inbound", "web") and, inbound, "from".
 out    {"id":"call_1","lines":[{"meter":"voice","billedSeconds":61,"amount_usd":"0.101667"},...],"total_usd":"0.203333"}
        {"id":"call_2","setAside":"unknown_destination"}
-rates  {"voice":RATE,"recording":RATE,"telephony":{"1":RATE,"44":RATE},"message_usd":"0.01","inbound":RATE}
+rates  {"voice":RATE,"recording":RATE,"telephony":{"1":RATE,"44":RATE},"message_usd":"0.01","inbound":RATE,
+        "number_month_usd":"5.00"}
 RATE   {"connection_fee_usd":"0","intervals":[{"from_second":0,"per_minute_usd":"0.10","increment_seconds":60}]}
 `
 

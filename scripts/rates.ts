@@ -8,7 +8,7 @@ import type { Db } from '../db/schema.ts'
 import { Misuse, runScript } from './command-line.ts'
 import { withStack } from './stack.ts'
 
-const agreedMeters = ['voice', 'recording', 'inbound', 'telephony', 'message'] as const
+const agreedMeters = ['voice', 'recording', 'inbound', 'telephony', 'message', 'number_rental'] as const
 
 await runScript({
   name: 'rates',
@@ -20,8 +20,8 @@ list     (default) the rate cards, the newest first, and what was agreed with wo
 publish  adds a rate card, in the JSON that "quote --rates" reads. Usage that began at <instant> or later is priced with it,
          until a newer card begins. A card can never be changed: publish a newer one instead. Try it with quote first.
 agree    gives one workspace a rate of its own, from now or a later <instant> on. <meter> is one of
-         ${agreedMeters.join(', ')}; <rate> is a RATE as in a card's JSON, or for message a decimal string
-         such as "0.008"; telephony needs --prefix.
+         ${agreedMeters.join(', ')}; <rate> is a RATE as in a card's JSON, or for message and
+         number_rental (a month of one number) a decimal string such as "0.008"; telephony needs --prefix.
 
   --id <name>        what the card is called; it is written on every transaction that it priced
   --from <instant>   such as 2026-12-01T00:00:00Z
@@ -97,7 +97,7 @@ function agree(
   const effectiveFrom = from === undefined ? null : instantOf(from)
   return async (db) => {
     const workspaceId = workspaceIdSchema.parse(workspace)
-    const parsed: unknown = known === 'message' ? rate : JSON.parse(rate)
+    const parsed: unknown = known === 'message' || known === 'number_rental' ? rate : JSON.parse(rate)
     const agreedFrom = await db.transaction().execute((trx) =>
       agreeWorkspaceRate(trx, {
         workspaceId,
