@@ -107,6 +107,44 @@ export function draftUsage(
 }
 
 /**
+ * A month of a number, paid in advance. The number and the start of the period are its key, so a period is booked once.
+ *
+ * Units:  `amountMicros` is the fee.
+ * Throws: BillingError `unbalanced_draft` unless the fee is above zero.
+ */
+export function draftRental(rental: {
+  readonly phoneNumberId: string
+  readonly phoneNumber: string
+  readonly startsAt: Date
+  readonly amountMicros: Micros
+  readonly rateCardId: string
+}): LedgerTransactionDraft {
+  const { amountMicros, startsAt } = rental
+  return balanced({
+    kind: 'number_rental',
+    idempotencyKey: rentalKey(rental),
+    reference: rental.phoneNumber,
+    amountMicros: micros(0n - amountMicros),
+    rateCardId: rental.rateCardId,
+    occurredAt: startsAt,
+    postings: [
+      {
+        debitAccount: 'wallet',
+        creditAccount: revenueAccounts.number_rental,
+        amountMicros,
+        quantity: 1,
+        prefix: null,
+      },
+    ],
+  })
+}
+
+/** The idempotency key of a rental period: `rental/<number>/<day on which it starts>`. */
+export function rentalKey(rental: { readonly phoneNumberId: string; readonly startsAt: Date }): string {
+  return `rental/${rental.phoneNumberId}/${rental.startsAt.toISOString().slice(0, 10)}`
+}
+
+/**
  * The credit that a workspace starts with. Its key is the same every time, so it is given once.
  *
  * Throws: BillingError `unbalanced_draft` unless the amount is above zero.

@@ -30,7 +30,13 @@ export function kindsOfType(type: WalletTransactionType): LedgerTransactionKind[
 export type WalletTransactionSubject =
   | { readonly of: 'call'; readonly callId: string }
   | { readonly of: 'message'; readonly messageId: string; readonly chatId: string | null }
-  | { readonly of: 'number'; readonly number: string }
+  /** `periodStart`: the day, UTC, on which the month starts that was paid. */
+  | {
+      readonly of: 'number'
+      readonly number: string
+      readonly phoneNumberId: string
+      readonly periodStart: string
+    }
   | { readonly of: 'top_up'; readonly topUpId: string }
   | { readonly of: 'wallet' }
 
@@ -100,7 +106,10 @@ const subjects: Record<LedgerTransactionKind, (fact: LedgerFact) => WalletTransa
     const messageId = idempotencyKey.slice('message/'.length)
     return { of: 'message', messageId, chatId: reference === messageId ? null : reference }
   },
-  number_rental: ({ reference }) => ({ of: 'number', number: reference }),
+  number_rental: ({ idempotencyKey, reference }) => {
+    const [, phoneNumberId = '', periodStart = ''] = idempotencyKey.split('/')
+    return { of: 'number', number: reference, phoneNumberId, periodStart }
+  },
   top_up: ofTopUp,
   refund: ofTopUp,
   chargeback: ofTopUp,
@@ -112,7 +121,8 @@ const subjects: Record<LedgerTransactionKind, (fact: LedgerFact) => WalletTransa
 const descriptions: Record<LedgerTransactionKind, (fact: LedgerFact, isDebit: boolean) => string> = {
   call: ({ reference }) => `Call ${reference}`,
   message: ({ reference }) => `Chat message in ${reference}`,
-  number_rental: ({ reference }) => `Rental of the number ${reference}`,
+  number_rental: ({ reference, idempotencyKey }) =>
+    `Rental of ${reference}, the month from ${idempotencyKey.split('/')[2]}`,
   top_up: ({ reference }) => `Funds added by ${reference}`,
   grant: ({ idempotencyKey }) => (idempotencyKey === 'grant/signup' ? 'Signup credit' : 'Credit given'),
   refund: ({ reference }, isDebit) => `Refund of ${reference}${isDebit ? '' : ' taken back'}`,

@@ -21,6 +21,7 @@ import { hashOfKey, postLedgerTransaction } from './ledger.ts'
 import { wakeEventsAbout } from './paddle-event.ts'
 import { findCredit, serializeOnTransaction } from './paddle-transaction.ts'
 import { decideWalletRecharge } from './recharge.ts'
+import { wakeOwedRentals } from './rental.ts'
 import type { Tx } from './schema.ts'
 import { lockWallet, type LockedWallet } from './wallet.ts'
 
@@ -78,6 +79,7 @@ export async function applyPaddleAdjustment(
   await wakeEventsAbout(trx, wallet, paddleTransactionId)
   await settleDispute(trx, wallet, { before, adjustment }, now)
   await decideWalletRecharge(trx, wallet, now)
+  if (move !== null && move.amountMicros > 0n) await wakeOwedRentals(trx, wallet, now)
   return { outcome: 'applied', workspaceId }
 }
 

@@ -23,6 +23,7 @@ import { hashOfKey, postLedgerTransaction } from './ledger.ts'
 import { findPaddleCustomer, findWorkspaceOfCustomer } from './paddle-customer.ts'
 import { wakeEventsAbout } from './paddle-event.ts'
 import { decideWalletRecharge } from './recharge.ts'
+import { wakeOwedRentals } from './rental.ts'
 import { findWorkspaceOfSubscription, noteCard } from './saved-card.ts'
 import type { Db, Tx } from './schema.ts'
 import {
@@ -204,6 +205,7 @@ async function credit(
   await wakeEventsAbout(trx, wallet, paddleTransactionId)
   await decideWalletRecharge(trx, wallet, now)
   await resumeFunded(trx, wallet, now)
+  await wakeOwedRentals(trx, wallet, now)
   return { outcome: 'credited', workspaceId, topUpId, amountMicros }
 }
 

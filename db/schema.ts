@@ -2,10 +2,11 @@
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
 
 import type { Account, LedgerTransactionKind } from '../billing/ledger-draft.ts'
-import type { TopUpId, WorkspaceId } from '../billing/ids.ts'
+import type { PhoneNumberId, TopUpId, WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
 import type { WorkspaceRate } from '../billing/rate-card.ts'
 import type { RechargeReason } from '../billing/recharge.ts'
+import type { PhoneNumberState, RentalReason } from '../billing/rental.ts'
 import type { TopUpSource, TopUpState } from '../billing/top-up.ts'
 import type { SetAsideReason } from '../billing/usage-event.ts'
 import type { JobOptions } from '../jobs/contract.ts'
@@ -227,6 +228,7 @@ export type Schema = {
     recording: unknown
     inbound: unknown
     message_usd: string
+    number_month_usd: Generated<string>
     created_at: Generated<Date>
   }
   telephony_rate: { rate_card_id: string; prefix: string; place: string; rate: unknown }
@@ -247,6 +249,45 @@ export type Schema = {
     data: unknown
     options: ColumnType<JobOptions, string, never>
     staged_at: Generated<Date>
+  }
+  phone_number: {
+    workspace_id: WorkspaceId
+    phone_number_id: PhoneNumberId
+    /** E.164. */
+    phone_number: string
+    state: PhoneNumberState
+    anchor_at: Date
+    periods_billed: Generated<number>
+    /** The end of the last period that was billed; the anchor while none was. */
+    paid_until: Date
+    /** When a sweep has to look again; null once it is released. */
+    next_look_at: Date | null
+    cancel_at: Date | null
+    past_due_at: Date | null
+    suspended_at: Date | null
+    released_at: Date | null
+    created_at: Date
+  }
+  rental_period: {
+    workspace_id: WorkspaceId
+    phone_number_id: PhoneNumberId
+    period: number
+    starts_at: Date
+    ends_at: Date
+    amount_micros: Micros
+    rate_card_id: string
+    /** Null for a period that cost nothing. */
+    wallet_sequence: bigint | null
+    billed_at: Date
+  }
+  phone_number_step: {
+    workspace_id: WorkspaceId
+    phone_number_id: PhoneNumberId
+    step: number
+    state: PhoneNumberState
+    reason: RentalReason
+    detail: unknown
+    stepped_at: Date
   }
   heartbeat: { name: string; beat_at: Date }
 }

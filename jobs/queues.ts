@@ -1,6 +1,14 @@
 /** The queues, and where they sit in Redis. */
 
-export const queueNames = ['usage', 'workspace', 'charge', 'paddle-event', 'reconcile', 'ops'] as const
+export const queueNames = [
+  'usage',
+  'workspace',
+  'rental',
+  'charge',
+  'paddle-event',
+  'reconcile',
+  'ops',
+] as const
 
 export type QueueName = (typeof queueNames)[number]
 
