@@ -15,6 +15,7 @@ import type { z } from 'zod'
 import { BillingError } from '../billing/billing-error.ts'
 import { jobOf, type Job, type JobContract } from './contract.ts'
 import { defaultQueuePrefix, type QueueName } from './queues.ts'
+import { numberReleased, numberRented } from './rental-jobs.ts'
 import { callEnded, messageSent, usageBatch } from './usage-jobs.ts'
 import { workspaceCreated } from './workspace-jobs.ts'
 
@@ -33,6 +34,9 @@ export type Producer = {
   /** 1 to 500 events of both kinds, each with its `kind`. */
   usageBatch: (events: z.input<typeof usageBatch.schema>['events']) => Promise<Enqueued>
   workspaceCreated: (workspace: z.input<typeof workspaceCreated.schema>) => Promise<Enqueued>
+  /** A number was rented: its first month is paid now, and every month on the anniversary of `rentedAt`. */
+  numberRented: (number: z.input<typeof numberRented.schema>) => Promise<Enqueued>
+  numberReleased: (number: z.input<typeof numberReleased.schema>) => Promise<Enqueued>
   close: () => Promise<void>
 }
 
@@ -107,6 +111,8 @@ export function createProducer(redisUrl: string, options: ProducerOptions = {}):
     messageSent: (message) => enqueue(messageSent, message),
     usageBatch: (events) => enqueue(usageBatch, { events }),
     workspaceCreated: (workspace) => enqueue(workspaceCreated, workspace),
+    numberRented: (number) => enqueue(numberRented, number),
+    numberReleased: (number) => enqueue(numberReleased, number),
     close: async () => {
       connection.disconnect()
       await Promise.allSettled([...queues.values()].map((queue) => queue.close()))

@@ -19,6 +19,7 @@ import { startPaddleEventWorker } from './paddle-event-worker.ts'
 import { createPostingBatch } from './posting-batch.ts'
 import { assertDurableRedis } from './redis-check.ts'
 import { startRelay } from './relay.ts'
+import { startRentalWorker } from './rental-worker.ts'
 import { startReconcileWorker } from './reconcile-worker.ts'
 import type { StartedWorker, WorkerContext } from './start-worker.ts'
 import { startSweeps } from './sweep.ts'
@@ -97,6 +98,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
       concurrency: config.usageConcurrency,
     }),
     startWorkspaceWorker(context, { db, batch, stopping: stopping.signal }),
+    startRentalWorker(context, { db, batch, stopping: stopping.signal }),
     startHeartbeatWorker(context, db),
     ...(paddle === null ? [] : startMoneyInWorkers(context, { db, log, ...paddle }, config.chargesPerMinute)),
   ]

@@ -44,18 +44,20 @@ export function startSweeps({
         return (await rescueFailedUsage(failed, { batch, log })) === 100
       },
     }),
-    // Opening a workspace can be tried as often as one likes, and nobody else will.
-    repeat('retry failed workspace jobs', {
-      everyMs: 30_000,
-      log,
-      run: async () => {
-        const failed = await queueNamed('workspace').getFailed(0, 99)
-        for (const job of failed) {
-          log.error({ jobId: job.id, reason: job.failedReason }, 'failed workspace job is tried again')
-          await job.retry('failed')
-        }
-      },
-    }),
+    // What these jobs say only Redis knows. They can be tried as often as one likes, and nobody else will.
+    ...(['workspace', 'rental'] as const).map((queue) =>
+      repeat(`retry failed ${queue} jobs`, {
+        everyMs: 30_000,
+        log,
+        run: async () => {
+          const failed = await queueNamed(queue).getFailed(0, 99)
+          for (const job of failed) {
+            log.error({ queue, jobId: job.id, reason: job.failedReason }, 'a failed job is tried again')
+            await job.retry('failed')
+          }
+        },
+      }),
+    ),
     repeat('requeue overtaken usage', {
       everyMs: 5_000,
       log,

@@ -1,15 +1,14 @@
 /** The workspace queue: a new workspace gets its wallet and its signup grant. */
 import type { Job } from 'bullmq'
 
-import { isOutage } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import { openWorkspace, type Opening } from '../db/workspace.ts'
 import { describeIssues } from '../billing/parse-issues.ts'
 import { refusedArrival } from '../jobs/usage-arrival.ts'
 import { workspaceCreated } from '../jobs/workspace-jobs.ts'
-import { pause } from '../runtime/repeat.ts'
 import type { PostingBatch } from './posting-batch.ts'
 import { startWorker, type StartedWorker, type WorkerContext } from './start-worker.ts'
+import { throughOutages } from './through-outages.ts'
 
 export function startWorkspaceWorker(
   context: WorkerContext,
@@ -33,12 +32,7 @@ async function handleWorkspaceJob(
     await batch.post(refusedArrival('unknown', data, new Date(job.timestamp), refusal))
     return { outcome: 'set_aside' }
   }
-  for (;;) {
-    try {
-      return await db.transaction().execute((trx) => openWorkspace(trx, parsed.data))
-    } catch (error) {
-      if (!isOutage(error) || stopping.aborted) throw error
-      await pause(500, stopping)
-    }
-  }
+  return await throughOutages(stopping, () =>
+    db.transaction().execute((trx) => openWorkspace(trx, parsed.data)),
+  )
 }
