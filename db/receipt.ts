@@ -6,7 +6,8 @@ import { chainHash, genesisHash, type ChainedPosting } from '../billing/hash-cha
 import type { TopUpId, WorkspaceId } from '../billing/ids.ts'
 import { micros, type Micros } from '../billing/money.ts'
 import type { RateCard } from '../billing/rate-card.ts'
-import { rateUsage, type RatedUsage } from '../billing/rating.ts'
+import { rateRental, rateUsage, type RatedUsage } from '../billing/rating.ts'
+import { usageKinds } from '../billing/wallet-transaction.ts'
 import { usageArrival } from '../jobs/usage-arrival.ts'
 import { sql, type Selectable } from 'kysely'
 import { chainedRow } from './chained-row.ts'
@@ -16,6 +17,7 @@ import type { Schema, Tx } from './schema.ts'
 import { findTelephonyPlace } from './telephony-place.ts'
 import { findTopUp, listTopUpSteps, type TopUp, type TopUpStep } from './top-up.ts'
 import { usageName } from './usage-event.ts'
+import { findRentalFacts, findUnexplainedRentals } from './verify-rentals.ts'
 import { findUnexplained } from './verify-usage.ts'
 import type { WalletTransaction } from './wallet-transaction.ts'
 
@@ -23,7 +25,7 @@ export type Receipt = {
   transaction: WalletTransaction
   balanceBeforeMicros: Micros
   postings: ChainedPosting[]
-  /** For calls and messages. */
+  /** For calls, messages and rents. */
   usage: ReceiptUsage | null
   /** For money that came through Paddle, and that went back. */
   topUp: ReceiptTopUp | null
@@ -77,7 +79,12 @@ export async function findReceipt(
   if (row === undefined) return null
   const previous = rows.find((each) => each !== row)
   const postings = await listPostings(trx, row)
-  const usage = isUsage(row) ? await findUsageOf(trx, row, prices) : null
+  const usage =
+    row.kind === 'number_rental'
+      ? await findRentOf(trx, row, prices)
+      : isUsage(row)
+        ? await findUsageOf(trx, row, prices)
+        : null
   const adjustment = await findAdjustmentOf(trx, row)
   const topUp = await findTopUpOf(trx, row, adjustment)
   const balanceBeforeMicros = micros(row.balance_after_micros - row.amount_micros)
@@ -117,7 +124,7 @@ export async function findReceipt(
 }
 
 function isUsage({ kind }: Row): boolean {
-  return kind === 'call' || kind === 'message'
+  return usageKinds.some((usageKind) => usageKind === kind)
 }
 
 async function listPostings(trx: Tx, row: Row): Promise<ChainedPosting[]> {
@@ -163,6 +170,33 @@ async function findUsageOf(trx: Tx, row: Row, prices: RateBook): Promise<Receipt
   const place =
     prefix === undefined ? null : await findTelephonyPlace(trx, { rateCardId: row.rate_card_id, prefix })
   return { ...unrated, card, hasAgreedRates: card !== listed, rating: rated, place }
+}
+
+/** A rent is told by nobody: what stands in for it is the month that was due. */
+async function findRentOf(trx: Tx, row: Row, prices: RateBook): Promise<ReceiptUsage | null> {
+  const name = { workspaceId: row.workspace_id, key: row.idempotency_key }
+  const fact = (await findRentalFacts(trx, [name])).get(usageName(name))
+  if (fact === undefined || row.rate_card_id === null) return null
+  const booked = { workspaceId: row.workspace_id, startedAt: fact.startsAt, postedAt: row.posted_at }
+  const card = prices.cardNamed(row.rate_card_id, booked)
+  const listed = prices.cardNamed(row.rate_card_id, { ...booked, workspaceId: nobody })
+  const { phoneNumberId, phoneNumber, anchorAt, period, startsAt, endsAt } = fact
+  return {
+    event: {
+      kind: 'number_rental',
+      phoneNumberId,
+      phoneNumber,
+      rentedAt: anchorAt,
+      period,
+      startsAt,
+      endsAt,
+    },
+    receivedAt: fact.billedAt,
+    card,
+    hasAgreedRates: card !== listed,
+    rating: card === null ? null : rateRental(card),
+    place: null,
+  }
 }
 
 /** Nobody has agreed rates: what is left is the card as it is listed. */
@@ -227,7 +261,8 @@ async function differencesInUsage(
     postedAt: row.posted_at,
     postings,
   }
-  const why = (await findUnexplained(trx, [booked], prices)).get(usageName(booked))
+  const find = row.kind === 'number_rental' ? findUnexplainedRentals : findUnexplained
+  const why = (await find(trx, [booked], prices)).get(usageName(booked))
   return why === undefined ? [] : [`The transaction ${why}.`]
 }
 

@@ -58,7 +58,8 @@ function explain(booked: BookedUsage, stored: StoredPayload | undefined, prices:
     : `has the postings ${linesOf(booked.postings)}; rated again they are ${linesOf(postings)}`
 }
 
-function linesOf(postings: readonly PostingDraft[]): string {
+/** Postings as a text in which they can be compared, and read. */
+export function linesOf(postings: readonly PostingDraft[]): string {
   return postings
     .map(({ debitAccount, creditAccount, amountMicros, quantity, prefix }) => {
       return `${debitAccount} > ${creditAccount} ${amountMicros} (${quantity}${prefix === null ? '' : `, ${prefix}`})`

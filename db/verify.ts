@@ -5,13 +5,14 @@
 import { sql, type Selectable } from 'kysely'
 
 import { chainHash, genesisHash } from '../billing/hash-chain.ts'
-import type { Account } from '../billing/ledger-draft.ts'
+import type { Account, LedgerTransactionKind } from '../billing/ledger-draft.ts'
 import { micros, type Micros } from '../billing/money.ts'
 import { chainedPosting, chainedRow } from './chained-row.ts'
 import { readRateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 import { usageName } from './usage-event.ts'
 import { findWrongHolds } from './verify-holds.ts'
+import { findUnexplainedRentals, findWrongNumbers } from './verify-rentals.ts'
 import { findUnbackedTopUps } from './verify-top-ups.ts'
 import { findUnexplained, type BookedUsage } from './verify-usage.ts'
 
@@ -78,7 +79,10 @@ async function verifyChains(
     const end = page.at(-1)
     if (first === undefined || end === undefined || breaks.length >= mostBreaks) break
     const lines = Map.groupBy(await readPostings(trx, first, end), placeOf)
-    const unexplained = await findUnexplained(trx, usageOf(page, lines), prices)
+    const unexplained = new Map([
+      ...(await findUnexplained(trx, bookedOf(page, lines, ['call', 'message']), prices)),
+      ...(await findUnexplainedRentals(trx, bookedOf(page, lines, ['number_rental']), prices)),
+    ])
     for (const row of page) {
       const rowPostings = lines.get(placeOf(row)) ?? []
       const why = unexplained.get(usageName({ workspaceId: row.workspace_id, key: row.idempotency_key }))
@@ -96,9 +100,13 @@ async function verifyChains(
   return { wallets: wallets.size, transactions, postings }
 }
 
-function usageOf(page: readonly Row[], lines: ReadonlyMap<string, readonly PostingRow[]>): BookedUsage[] {
+function bookedOf(
+  page: readonly Row[],
+  lines: ReadonlyMap<string, readonly PostingRow[]>,
+  kinds: readonly LedgerTransactionKind[],
+): BookedUsage[] {
   return page
-    .filter((row) => row.kind === 'call' || row.kind === 'message')
+    .filter((row) => kinds.includes(row.kind))
     .map((row) => ({
       workspaceId: row.workspace_id,
       key: row.idempotency_key,
@@ -176,6 +184,7 @@ async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[
   breaks.push(...rows.map((row) => ({ workspaceId: row.workspace_id, where: row.key, what: row.what })))
   breaks.push(...(await findUnbackedTopUps(trx, mostBreaks)))
   breaks.push(...(await findWrongHolds(trx, mostBreaks)))
+  breaks.push(...(await findWrongNumbers(trx, mostBreaks)))
   return breaks
 }
 
