@@ -29,12 +29,12 @@ export function insufficientBalance(
   })
 }
 
-export function walletFrozen() {
+/** `what` is it that cannot be done on it. */
+export function walletFrozen(what = 'no call may start') {
   return refusal({
     status: 403,
     code: 'wallet_frozen',
-    message:
-      'The wallet is frozen after a chargeback, and no call may start on it: settle it with whoever runs this service.',
+    message: `The wallet is frozen after a chargeback, and ${what} on it: settle it with whoever runs this service.`,
   })
 }
 

@@ -29,6 +29,7 @@ const tags = [
   { name: 'Wallet', description: 'What a workspace has, what it spent, and on what.' },
   { name: 'Calls', description: 'May a call start? What is held for it while it lives.' },
   { name: 'Campaigns', description: 'Start, pause, resume and cancel.' },
+  { name: 'Numbers', description: 'Rented by the month, paid in advance on the anniversary.' },
   { name: 'Usage', description: 'Tell what happened and may cost. Posted once, however often it is told.' },
   { name: 'Pricing', description: 'What things cost, and what a call would.' },
   { name: 'Top-ups', description: 'Credit bought, and every step of it.' },

@@ -117,7 +117,9 @@ export function registerReceiptRoutes(api: Api, { db }: RouteContext): void {
         .transaction()
         .setIsolationLevel('repeatable read')
         .setAccessMode('read only')
-        .execute(async (trx) => findReceipt(trx, { workspaceId, sequence }, await prices.bookFor(trx)))
+        .execute(async (trx) =>
+          findReceipt(trx, { workspaceId, sequence }, (await prices.quoteIn(trx)).prices),
+        )
       if (receipt === null) throw noTransaction()
       return receiptJson(receipt)
     },

@@ -22,6 +22,7 @@ import { registerKeyRoutes } from './key-routes.ts'
 import type { ApiPaddle } from './paddle-context.ts'
 import { registerPaddleWebhook, type WebhookOptions } from './paddle-webhook.ts'
 import { registerPaymentRoutes } from './payment-routes.ts'
+import { registerPhoneNumberRoutes } from './phone-number-routes.ts'
 import { registerRateLimit, type RateLimitOptions } from './rate-limit.ts'
 import { registerSecurityHeaders } from './security-headers.ts'
 import { registerTopUpRoutes } from './top-up-routes.ts'
@@ -137,6 +138,7 @@ export function createServer({
   registerWalletRoutes(api, { db, log })
   registerCallRoutes(api, { db, log, admission })
   registerCampaignRoutes(api, { db, log })
+  registerPhoneNumberRoutes(api, { db, log })
   registerUsageRoutes(api, { db, log })
   registerWalletTransactionRoutes(api, { db, log })
   registerReceiptRoutes(api, { db, log })

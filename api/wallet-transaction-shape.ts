@@ -44,6 +44,11 @@ export const walletTransactionShape = z.object({
   chat_id: z.string().optional(),
   message_id: z.string().optional(),
   number: z.string().optional(),
+  phone_number_id: z.string().optional(),
+  period_start: z
+    .string()
+    .optional()
+    .meta({ description: 'Of a rental: the day on which the month starts.', examples: ['2026-02-28'] }),
   topup_id: z.string().optional(),
   agent_id: z.string().optional(),
   campaign_id: z.string().optional(),
@@ -71,7 +76,10 @@ export function walletTransactionJson(transaction: WalletTransaction): WalletTra
 function subjectJson(transaction: WalletTransaction): Partial<WalletTransactionJson> {
   const subject = subjectOf(transaction)
   if (subject.of === 'call') return { endpoint_type: 'call', call_id: subject.callId }
-  if (subject.of === 'number') return { endpoint_type: 'number', number: subject.number }
+  if (subject.of === 'number') {
+    const { number, phoneNumberId, periodStart } = subject
+    return { endpoint_type: 'number', number, phone_number_id: phoneNumberId, period_start: periodStart }
+  }
   if (subject.of === 'top_up') return { topup_id: subject.topUpId }
   if (subject.of === 'wallet') return {}
   const { messageId, chatId } = subject
