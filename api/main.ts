@@ -23,19 +23,22 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
     log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another')
   }
   const { databaseUrl } = config
-  const db = connect(databaseUrl, { profile: 'worker', name: 'api', poolSize: 8, onConnectionLost })
+  const clock = config.clock?.setting
+  if (clock !== undefined) log.warn({ clock }, 'the books are not dated by the real time')
+  const db = connect(databaseUrl, { profile: 'worker', name: 'api', poolSize: 8, clock, onConnectionLost })
   // Admission uses one at a time; the others are for when one has died without saying so.
   const admissionDb = connect(databaseUrl, {
     profile: 'posting',
     name: 'admission',
     poolSize: 3,
+    clock,
     onConnectionLost,
   })
   await assertMigrated(db)
   const http = createHttpMetrics()
   const paddle = connectPaddle(config.paddle, log, http.onPaddleCall)
   if (paddle === null) log.warn('PADDLE_API_KEY is not set: no checkout is opened and no top-up is taken')
-  const ops = await startOps(config.ops, { databaseUrl: config.databaseUrl, log, http })
+  const ops = await startOps(config.ops, { databaseUrl, clock, log, http })
   const server = createServer({
     db,
     log,

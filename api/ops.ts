@@ -23,12 +23,18 @@ export type Ops = {
 /** Throws: Node's error when the port is taken. */
 export async function startOps(
   { host, port, board, redisUrl, queuePrefix }: OpsConfig,
-  { databaseUrl, log, http }: { databaseUrl: string; log: Log; http: HttpMetrics },
+  {
+    databaseUrl,
+    clock,
+    log,
+    http,
+  }: { databaseUrl: string; clock?: string | undefined; log: Log; http: HttpMetrics },
 ): Promise<Ops> {
   const db = connect(databaseUrl, {
     profile: 'auditor',
     name: 'ops',
     poolSize: 2,
+    clock,
     onConnectionLost: (error) => log.debug({ err: error }, 'ops lost a connection to Postgres'),
   })
   const redis = redisUrl === null ? null : lazyRedis(redisUrl, log)

@@ -100,7 +100,7 @@ function storedAs(rawBody: Buffer): Parameters<typeof receivePaddleEvent>[1] {
   return {
     eventId: eventId ?? `unreadable_${hash('sha256', rawBody, 'hex')}`,
     eventType: named.eventType ?? 'unreadable',
-    occurredAt: new Date(),
+    occurredAt: null,
     body,
   }
 }

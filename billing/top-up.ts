@@ -55,6 +55,21 @@ export type ChargeTiming = {
   readonly quietPeriodMs: number
   /** How long to wait before the first try again of what Paddle certainly did not process; doubles with each. */
   readonly retryMs: number
+  /**
+   * How fast the clock runs that rows are dated by, where it is not the real one. All of the above is waiting for Paddle and for
+   * processes of ours, which takes real time: on a clock with a day in each second, five seconds of it are five days.
+   */
+  readonly clockRate?: number
+}
+
+/** The instant so much waiting after another, by the clock that rows are dated by. */
+export function afterWaiting(from: Date, waitingMs: number, { clockRate = 1 }: ChargeTiming): Date {
+  return new Date(from.getTime() + waitingMs * clockRate)
+}
+
+/** How much waiting there was between two instants of the clock that rows are dated by. */
+export function waitedMs(from: Date, until: Date, { clockRate = 1 }: ChargeTiming): number {
+  return (until.getTime() - from.getTime()) / clockRate
 }
 
 export const defaultChargeTiming: ChargeTiming = {
@@ -86,9 +101,9 @@ export type Missing = 'search_again' | 'send_again' | 'needs_review'
 export function decideMissing(
   topUp: { readonly amountMicros: Micros; readonly submissions: number; readonly sentAt: Date },
   now: Date,
-  { quietPeriodMs }: ChargeTiming,
+  timing: ChargeTiming,
 ): Missing {
-  if (now.getTime() - topUp.sentAt.getTime() < quietPeriodMs) return 'search_again'
+  if (waitedMs(topUp.sentAt, now, timing) < timing.quietPeriodMs) return 'search_again'
   if (topUp.submissions >= 2 || topUp.amountMicros > mostSentTwiceMicros) return 'needs_review'
   return 'send_again'
 }

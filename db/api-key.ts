@@ -131,7 +131,7 @@ export async function revokeApiKey(
   if (!forced && admins.length === 1 && admins[0]?.key_id === keyId) return { outcome: 'last_admin' }
   const revoked = await trx
     .updateTable('api_key')
-    .set({ revoked_at: sql<Date>`clock_timestamp()` })
+    .set({ revoked_at: sql<Date>`wallet_now()` })
     .where('workspace_id', '=', workspaceId)
     .where('key_id', '=', keyId)
     .where('revoked_at', 'is', null)

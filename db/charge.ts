@@ -5,10 +5,12 @@
  */
 import type { WorkspaceId } from '../billing/ids.ts'
 import {
+  afterWaiting,
   decideMissing,
   giveUpAfterMs,
   nextSearchMs,
   nextTryMs,
+  waitedMs,
   type ChargeTiming,
   type Missing,
   type TopUpState,
@@ -41,7 +43,7 @@ export async function claimCharge(
     const now = await readClock(trx)
     const topUp = await findTopUp(trx, key)
     if (topUp?.state !== 'ready' || topUp.subscriptionId === null || !isDue(topUp, now)) return null
-    if (now.getTime() - topUp.createdAt.getTime() > giveUpAfterMs) {
+    if (waitedMs(topUp.createdAt, now, timing) > giveUpAfterMs) {
       await end(trx, wallet, topUp, { state: 'failed', reason: topUp.reason ?? 'not_sent_for_a_day' }, now)
       return null
     }
@@ -51,7 +53,7 @@ export async function claimCharge(
       return null
     }
     if (await hasChargeUnderWay(trx, wallet, topUp.topUpId)) {
-      const dueAt = after(now, Math.ceil(timing.quietPeriodMs / 90))
+      const dueAt = afterWaiting(now, Math.ceil(timing.quietPeriodMs / 90), timing)
       await lookAgain(trx, topUp, { dueAt, tries: topUp.tries + 1 })
       return null
     }
@@ -67,7 +69,7 @@ export async function claimCharge(
         searches: 0,
         sentAt: now,
         firstSentAt: topUp.firstSentAt ?? now,
-        dueAt: after(now, timing.sendWithinMs + timing.chargeTimeoutMs + 5_000),
+        dueAt: afterWaiting(now, timing.sendWithinMs + timing.chargeTimeoutMs + 5_000, timing),
       },
       now,
     )
@@ -139,7 +141,7 @@ function changeBy(
   if (answer.outcome === 'rejected') return { state: 'failed', reason: answer.code, dueAt: null }
   const waitMs =
     answer.outcome === 'blocked' ? blockedForMs : nextTryMs(charge.tries, answer.retryAfterMs, timing)
-  return { state: 'ready', reason: answer.code, dueAt: after(now, waitMs), tries }
+  return { state: 'ready', reason: answer.code, dueAt: afterWaiting(now, waitMs, timing), tries }
 }
 
 /**
@@ -174,12 +176,16 @@ export async function recordSearch(
         { states: ['unknown', 'ready'], submission: topUp.submissions },
         missing === 'send_again' && !isDoubtful
           ? { state: 'ready', reason: 'not_found_at_paddle', dueAt: now }
-          : { state: 'needs_review', reason: 'not_found_at_paddle', dueAt: after(now, reviewEveryMs) },
+          : {
+              state: 'needs_review',
+              reason: 'not_found_at_paddle',
+              dueAt: afterWaiting(now, reviewEveryMs, timing),
+            },
         now,
       )
       return
     }
-    const ageMs = now.getTime() - (topUp.sentAt ?? topUp.createdAt).getTime()
+    const ageMs = waitedMs(topUp.sentAt ?? topUp.createdAt, now, timing)
     if (topUp.state === 'awaiting_customer' && ageMs > giveUpAfterMs) {
       const change = { state: 'abandoned', reason: 'not_paid_for_a_day', dueAt: null } as const
       await moveTopUp(trx, wallet, topUp.topUpId, { states: ['awaiting_customer'] }, change, now)
@@ -189,7 +195,7 @@ export async function recordSearch(
       const change = {
         state: 'needs_review',
         reason: 'not_paid_for_a_day',
-        dueAt: after(now, reviewEveryMs),
+        dueAt: afterWaiting(now, reviewEveryMs, timing),
       } as const
       await moveTopUp(trx, wallet, topUp.topUpId, { states: ['processing'] }, change, now)
       return
@@ -199,7 +205,7 @@ export async function recordSearch(
     const dueAt = isOver
       ? null
       : topUp.state === 'needs_review'
-        ? after(now, reviewEveryMs)
+        ? afterWaiting(now, reviewEveryMs, timing)
         : searchAt(topUp, topUp.searches + 1, now, timing)
     await lookAgain(trx, topUp, { dueAt, searches: Math.min(topUp.searches + 1, 30_000) })
   })
@@ -217,9 +223,10 @@ async function mustWait(trx: Tx, wallet: LockedWallet, { state, topUpId }: TopUp
 }
 
 /** Paddle could not be asked: the same again a little later. */
-export async function postponeLook(db: Db, topUp: TopUp, byMs: number): Promise<void> {
+export async function postponeLook(db: Db, topUp: TopUp, timing: ChargeTiming): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    await lookAgain(trx, topUp, { dueAt: after(await readClock(trx), byMs), tries: topUp.tries + 1 })
+    const dueAt = afterWaiting(await readClock(trx), timing.retryMs, timing)
+    await lookAgain(trx, topUp, { dueAt, tries: topUp.tries + 1 })
   })
 }
 
@@ -276,11 +283,7 @@ function isDue(topUp: TopUp, now: Date): boolean {
 /** When to search after so many searches: by the schedule, counted from when it was sent; then hourly. */
 function searchAt(topUp: TopUp, searches: number, now: Date, timing: ChargeTiming): Date {
   const sinceSentMs = nextSearchMs(searches, timing)
-  if (sinceSentMs === null) return after(now, reviewEveryMs)
-  const at = (topUp.sentAt ?? now).getTime() + sinceSentMs
-  return new Date(Math.max(at, now.getTime()))
-}
-
-function after(now: Date, ms: number): Date {
-  return new Date(now.getTime() + ms)
+  if (sinceSentMs === null) return afterWaiting(now, reviewEveryMs, timing)
+  const at = afterWaiting(topUp.sentAt ?? now, sinceSentMs, timing)
+  return at > now ? at : now
 }

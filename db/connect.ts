@@ -42,6 +42,8 @@ export type ConnectOptions = {
   /** Shown in `pg_stat_activity`. */
   name: string
   poolSize?: number
+  /** Moves `wallet_now()` in every session: `<instant it showed>/<real instant>/<rate>`. Absent in production. */
+  clock?: string | undefined
   /** Told when an idle connection breaks. The pool opens another; nothing else has to be done. */
   onConnectionLost?: (error: Error) => void
 }
@@ -66,6 +68,7 @@ export function connect(databaseUrl: string, options: ConnectOptions): Db {
       '-c synchronous_commit=on',
       ...(role === null ? [] : [`-c role=${role}`]),
       ...(plans === 'by_index' ? [planByIndex] : []),
+      ...(options.clock === undefined ? [] : [`-c wallet.clock=${options.clock}`]),
     ].join(' '),
     // Statements that are sent together travel together: a posting waits for two answers instead of five.
     pipeline: true,

@@ -25,13 +25,13 @@ export async function endHolds(
   if (calls.length === 0) return 0
   const { rows } = await sql<{ ended: number }>`/* end-holds */
     with ended as (
-      update hold set state = ${state}::text, ended_at = clock_timestamp()
+      update hold set state = ${state}::text, ended_at = wallet_now()
       from unnest(
         ${textArray(calls.map((call) => call.workspaceId))}::text[],
         ${textArray(calls.map((call) => call.callId))}::text[]
       ) as call (workspace_id, call_id)
       where hold.workspace_id = call.workspace_id and hold.call_id = call.call_id and hold.state = 'open'
-        and (${state}::text <> 'expired' or hold.expires_at <= clock_timestamp())
+        and (${state}::text <> 'expired' or hold.expires_at <= wallet_now())
       returning hold.workspace_id, hold.amount_micros
     ), freed as (
       select workspace_id, sum(amount_micros) as amount_micros, count(*) as holds from ended group by workspace_id
@@ -115,7 +115,7 @@ async function listSilentHolds(
     .selectFrom('hold')
     .select(['workspace_id as workspaceId', 'call_id as callId'])
     .where('state', '=', 'open')
-    .where('expires_at', '<=', sql<Date>`clock_timestamp()`)
+    .where('expires_at', '<=', sql<Date>`wallet_now()`)
     .orderBy('expires_at')
     .limit(limit)
     .execute()

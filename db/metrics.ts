@@ -2,7 +2,8 @@
  * What the rows say of how the whole is doing, for whoever watches it. One statement each, by an index or over tables that stay
  * small, and counted up to a cap: whoever asks every few seconds must not be what makes it slow.
  *
- * Shape: ages in seconds on the database's clock; money in micro-dollars; counts never above `mostCounted`.
+ * Shape: ages in seconds: of holds and top-ups by the clock they are dated by, of what waits for a process of ours by the database's
+ *        own; money in micro-dollars; counts never above `mostCounted`.
  */
 import { sql } from 'kysely'
 
@@ -56,8 +57,8 @@ export async function readHolds(db: Db): Promise<HoldNumbers> {
     select open.*, unbilled.*
     from (
       select count(*)::int as "open",
-        (count(*) filter (where heard_at < clock_timestamp() - interval '2 minutes'))::int as "silent",
-        coalesce(extract(epoch from clock_timestamp() - min(heard_at)), 0)::float8 as "oldestSilenceSeconds"
+        (count(*) filter (where heard_at < wallet_now() - interval '2 minutes'))::int as "silent",
+        coalesce(extract(epoch from wallet_now() - min(heard_at)), 0)::float8 as "oldestSilenceSeconds"
       from (select heard_at from hold where state = 'open' limit ${mostCounted}) as live) as open,
     (
       select count(*)::int as "unbilled"
@@ -72,8 +73,8 @@ export type TopUpNumbers = Queued & { source: string; state: string }
 /** Top-ups that are under way, and those that ended within a day. A checkout's age says nothing: nobody has to pay it. */
 export async function countTopUps(db: Db): Promise<TopUpNumbers[]> {
   const { rows } = await sql<TopUpNumbers>`
-    select source, state, count(*)::int as "count", coalesce(extract(epoch from clock_timestamp() - min(coalesce(first_sent_at, created_at))), 0)::float8 as "oldestSeconds"
-    from top_up where changed_at > now() - interval '1 day'
+    select source, state, count(*)::int as "count", coalesce(extract(epoch from wallet_now() - min(coalesce(first_sent_at, created_at))), 0)::float8 as "oldestSeconds"
+    from top_up where changed_at > (select wallet_now()) - interval '1 day'
       or state in ('ready', 'submitting', 'unknown', 'processing', 'needs_review', 'awaiting_customer')
     group by source, state`.execute(db)
   return rows

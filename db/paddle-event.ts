@@ -14,17 +14,17 @@ import type { LockedWallet } from './wallet.ts'
 /** The outbox row of an event that belongs to nobody yet. */
 const nobody = 'paddle'
 
-/** Shape: `known`, and nothing written, when the event is there already. */
+/** Shape: `known`, and nothing written, when the event is there already. One that does not say when it occurred occurred now. */
 export async function receivePaddleEvent(
   trx: Tx,
-  event: { eventId: string; eventType: string; occurredAt: Date; body: string },
+  event: { eventId: string; eventType: string; occurredAt: Date | null; body: string },
 ): Promise<'received' | 'known'> {
   const row = await trx
     .insertInto('paddle_event')
     .values({
       event_id: event.eventId,
       event_type: event.eventType,
-      occurred_at: event.occurredAt,
+      occurred_at: event.occurredAt ?? sql<Date>`wallet_now()`,
       body: event.body,
     })
     .onConflict((conflict) => conflict.column('event_id').doNothing())
@@ -104,7 +104,7 @@ export async function wakeEventsOfCredits(db: Db): Promise<void> {
     .updateTable('paddle_event')
     .set(received)
     .where('state', '=', 'waiting')
-    .where('decided_at', '<', sql<Date>`clock_timestamp() - interval '10 minutes'`)
+    .where('decided_at', '<', sql<Date>`wallet_now() - interval '10 minutes'`)
     .where((where) =>
       where.exists(
         where

@@ -7,7 +7,7 @@ import type { Tx } from './schema.ts'
 /** Shape: the database's clock, in whole milliseconds, and the version of the price list that the rate book is read by. */
 export async function readClockAndVersion(trx: Tx): Promise<{ now: Date; version: bigint }> {
   const { rows } = await sql<{ now: Date; version: bigint }>`/* clock-and-version */
-    select date_trunc('milliseconds', clock_timestamp()) as now, version from price_list`.execute(trx)
+    select wallet_now() as now, version from price_list`.execute(trx)
   const row = rows[0]
   if (row === undefined)
     throw new BillingError('price_list_missing', 'price_list has no row: run the migrations')

@@ -11,6 +11,7 @@ import {
   type ChargeTiming,
 } from '../billing/top-up.ts'
 import { defaultQueuePrefix } from '../jobs/queues.ts'
+import { parseClock, type BusinessClock } from './clock.ts'
 
 const url = (protocols: readonly string[], example: string) =>
   z
@@ -26,9 +27,23 @@ const count = (fallback: number, most: number) =>
 const milliseconds = (fallback: number, most = 600_000) =>
   z.coerce.number().pipe(z.int().min(100).max(most)).prefault(fallback)
 
+/** Compose passes on what is not set as nothing. */
+const unlessEmpty = <Schema extends z.ZodType>(schema: Schema) =>
+  z.preprocess((text) => (text === '' ? undefined : text), schema.optional())
+
+const clock = z.string().transform((text, context) => {
+  try {
+    return parseClock(text)
+  } catch (error) {
+    context.addIssue(error instanceof BillingError ? error.message : 'cannot be read')
+    return z.NEVER
+  }
+})
+
 const processFields = {
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgres://user:password@localhost:5432/wallet'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).prefault('info'),
+  WALLET_CLOCK: unlessEmpty(clock),
 }
 
 const paddleFields = {
@@ -68,10 +83,6 @@ const topUpMaximum = z
     'expected dollars from 5 to 10000',
   )
   .prefault('2000')
-
-/** Compose passes on what is not set as nothing. */
-const unlessEmpty = <Schema extends z.ZodType>(schema: Schema) =>
-  z.preprocess((text) => (text === '' ? undefined : text), schema.optional())
 
 /** Addresses and networks, separated by commas. */
 const addressList = z
@@ -149,6 +160,8 @@ export type WorkerConfig = {
   /** The most charges that are begun in a minute, over all processes. Paddle allows 240 requests; a charge takes two or three. */
   chargesPerMinute: number
   chargeTiming: ChargeTiming
+  /** Absent in production: the books are dated by the real time. */
+  clock?: BusinessClock
   /** Where this process serves its own metrics; absent: nowhere. */
   metrics?: { host: string; port: number }
 }
@@ -185,6 +198,8 @@ export type ApiConfig = {
   callsPerMinute: number
   /** Proxies that say for whom they call. */
   trustedProxies: readonly string[]
+  /** Absent in production: the books are dated by the real time. */
+  clock?: BusinessClock
   ops: OpsConfig
 }
 
@@ -216,6 +231,9 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
         'still be under way would be sent again',
     )
   }
+  const paddle = findPaddleConfig(env)
+  const { WALLET_CLOCK: clock } = read
+  assertClockBeside(paddle, clock)
   return {
     databaseUrl: read.DATABASE_URL,
     redisUrl: read.REDIS_URL,
@@ -226,10 +244,22 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
     postingBatchSize: read.POSTING_BATCH_SIZE,
     lockDurationMs: read.LOCK_DURATION_MS,
     stalledIntervalMs: read.STALLED_INTERVAL_MS,
-    paddle: findPaddleConfig(env),
+    paddle,
     chargesPerMinute: read.CHARGES_PER_MINUTE,
-    chargeTiming,
+    ...(clock === undefined
+      ? { chargeTiming }
+      : { clock, chargeTiming: { ...chargeTiming, clockRate: clock.rate } }),
     ...readWorkerMetrics(env),
+  }
+}
+
+/** Nobody moves Paddle's own clock: beside another one, what it did today would look months old, and be charged again. */
+function assertClockBeside(paddle: PaddleConfig | null, clock: BusinessClock | undefined): void {
+  if (clock !== undefined && paddle !== null && !paddle.environment.startsWith('http:')) {
+    throw new BillingError(
+      'malformed_configuration',
+      `WALLET_CLOCK is for demos and tests: it must not be set where PADDLE_ENVIRONMENT is ${paddle.environment}`,
+    )
   }
 }
 
@@ -271,6 +301,9 @@ function findPaddleConfig(env: NodeJS.ProcessEnv): PaddleConfig | null {
 /** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
 export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
   const read = parse(apiEnvironment, env)
+  const paddle = findPaddleConfig(env)
+  const { WALLET_CLOCK: clock } = read
+  assertClockBeside(paddle, clock)
   return {
     databaseUrl: read.DATABASE_URL,
     logLevel: read.LOG_LEVEL,
@@ -278,12 +311,13 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     port: read.API_PORT,
     webhookSecrets: read.PADDLE_WEBHOOK_SECRET,
     webhookToleranceMs: read.PADDLE_WEBHOOK_TOLERANCE_MS,
-    paddle: findPaddleConfig(env),
+    paddle,
     mostTopUpMicros: read.TOP_UP_MAX_USD,
     callSilentAfterMs: read.CALL_SILENT_AFTER_MS,
     operatorKey: read.OPERATOR_KEY ?? null,
     callsPerMinute: read.API_RATE_LIMIT,
     trustedProxies: read.API_TRUSTED_PROXIES ?? [],
+    ...(clock === undefined ? {} : { clock }),
     ops: readOpsConfig(env),
   }
 }

@@ -32,6 +32,28 @@ const allowances: Allowance[] = [
     code: 'readApiConfig(process.env)',
     because: 'main hands the environment to whoever reads it',
   },
+  // By the real time, because it measures how long something has waited for one of our processes, or for a caller: ADR 17.
+  { path: 'db/heartbeat.ts', code: 'clock_timestamp()', because: 'a pulse is real' },
+  { path: 'db/idempotency.ts', code: 'clock_timestamp()', because: 'who asks again does so in real time' },
+  { path: 'db/metrics.ts', code: 'clock_timestamp() - min(received_at)', because: 'waits for a worker' },
+  { path: 'db/metrics.ts', code: 'clock_timestamp() - min(staged_at)', because: 'waits for the relay' },
+  { path: 'db/paddle-event.ts', code: 'clock_timestamp() - make_interval', because: 'waits for a worker' },
+  {
+    path: 'db/paddle-event.ts',
+    code: 'insert into refused_webhook',
+    because: 'counts what came to the door',
+  },
+  {
+    path: 'db/usage-event.ts',
+    code: 'clock_timestamp()',
+    because: 'when it came and when a worker got to it',
+  },
+  { path: 'workers/sweep.ts', code: 'clock_timestamp()', because: 'waits for a worker' },
+  { path: 'workers/usage-worker.ts', code: 'Date.now() + 1_000', because: "BullMQ's delays are real" },
+  { path: 'api/usage-routes.ts', code: 'new Date()', because: 'when it came, as the queue says of a job' },
+  { path: 'api/call-routes.ts', code: 'new Date()', because: 'when it came, as the queue says of a job' },
+  { path: 'api/paddle-webhook.ts', code: 'now: new Date()', because: "signed by the sender's real clock" },
+  { path: 'api/rate-limit.ts', code: 'Date.now()', because: 'callers are counted in real time' },
   { path: 'vitest.config.ts', code: 'export default defineConfig', because: 'vitest asks for it' },
   {
     path: 'test/support/global-setup.ts',
@@ -129,6 +151,12 @@ describe('the rules', () => {
     ['workers/relay.ts', "const { LOG_LEVEL } = process['env']", 'reads the environment'],
     ['db/ledger.ts', 'await sql.raw(`select ${name}`).execute(db)', 'puts text into SQL'],
     ['scripts/ledger.ts', 'sql`select ${sql.lit(name)}`', 'puts text into SQL'],
+    ['billing/decline.ts', 'const now = new Date()', 'not the one that the books are dated by'],
+    ['workers/rental.ts', 'const now = Date.now()', 'not the one that the books are dated by'],
+    ['api/calls.ts', 'const today = Date()', 'not the one that the books are dated by'],
+    ['db/rental.ts', 'sql`select clock_timestamp() as now`', 'not for wallet_now()'],
+    ['db/rental.ts', "sql`where due_at < now() - interval '1 day'`", 'not for wallet_now()'],
+    ['workers/rental.ts', 'sql`where day = current_date`', 'not for wallet_now()'],
     ['jobs/call.ts', "queue.add('call', data, { deduplication: { id } })", 'lets BullMQ forget'],
   ]
 
@@ -142,6 +170,8 @@ describe('the rules', () => {
     ['billing/price.ts', "import { micros } from './money.ts'\nimport { z } from 'zod'"],
     ['jobs/call.ts', "import { BillingError } from '../billing/billing-error.ts'"],
     ['db/wallet.ts', "import type { Job } from '../jobs/contract.ts'"],
+    ['db/rental.ts', 'const at = new Date(row.due_at.getTime() + clock.now().getTime())'],
+    ['db/rental.ts', "sql`where due_at <= wallet_now() - interval '1 day'`"],
     [
       'workers/charge.ts',
       "import { lockWallet } from '../db/wallet.ts'\nimport { charge } from '../paddle/charge.ts'",

@@ -10,7 +10,7 @@ import type { Job } from 'bullmq'
 import { BillingError } from '../billing/billing-error.ts'
 import { describeIssues } from '../billing/parse-issues.ts'
 import type { PaddleTransaction } from '../billing/paddle-facts.ts'
-import { defaultChargeTiming, type ChargeTiming } from '../billing/top-up.ts'
+import { afterWaiting, defaultChargeTiming, type ChargeTiming } from '../billing/top-up.ts'
 import {
   claimCharge,
   postponeLook,
@@ -164,7 +164,7 @@ async function search(topUp: TopUp, charging: Charging): Promise<Found> {
       : topUp.subscriptionId !== null && topUp.firstSentAt !== null
         ? await gateway.listCharges({
             subscriptionId: topUp.subscriptionId,
-            since: new Date(topUp.firstSentAt.getTime() - clockDifferenceMs),
+            since: afterWaiting(topUp.firstSentAt, -clockDifferenceMs, timing),
           })
         : ({ outcome: 'not_found' } as const)
   if (asked.outcome === 'found') return await apply([asked.transaction], charging)
@@ -172,7 +172,7 @@ async function search(topUp: TopUp, charging: Charging): Promise<Found> {
   if (asked.outcome !== 'listed') {
     const { workspaceId, topUpId } = topUp
     log.warn({ workspaceId, topUpId, answer: asked }, 'Paddle could not be asked about a top-up')
-    await postponeLook(charging.db, topUp, timing.retryMs)
+    await postponeLook(charging.db, topUp, timing)
     return { outcome: 'not_asked' }
   }
   const ours = asked.transactions.filter((each) => each.lines.some((line) => line.topUpId === topUp.topUpId))
@@ -187,7 +187,7 @@ async function apply(transactions: readonly PaddleTransaction[], charging: Charg
   for (const transaction of transactions) {
     const applied = await db.transaction().execute(async (trx) => {
       const now = await readClock(trx)
-      const nextLookAt = new Date(now.getTime() + timing.quietPeriodMs / 90)
+      const nextLookAt = afterWaiting(now, timing.quietPeriodMs / 90, timing)
       return await applyPaddleTransaction(trx, transaction, { productId, now, nextLookAt })
     })
     const { transactionId } = transaction

@@ -51,16 +51,20 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
   const onConnectionLost = (error: Error): void => {
     log.warn({ err: error }, 'lost a connection to Postgres; the pool opens another')
   }
+  const clock = config.clock?.setting
+  if (clock !== undefined) log.warn({ clock }, 'the books are not dated by the real time')
   const postingDb = connect(config.databaseUrl, {
     profile: 'posting',
     name: 'posting',
     poolSize: 1,
+    clock,
     onConnectionLost,
   })
   const db = connect(config.databaseUrl, {
     profile: 'worker',
     name: 'workers',
     poolSize: 8,
+    clock,
     onConnectionLost,
   })
   await assertMigrated(db)

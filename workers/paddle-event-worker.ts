@@ -13,7 +13,7 @@ import { applyPaddleSubscription } from '../db/paddle-subscription.ts'
 import { applyPaddleTransaction } from '../db/paddle-transaction.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { PaddleEvent } from '../billing/paddle-facts.ts'
-import { defaultChargeTiming, type ChargeTiming } from '../billing/top-up.ts'
+import { afterWaiting, defaultChargeTiming, type ChargeTiming } from '../billing/top-up.ts'
 import { paddleEventReceived } from '../jobs/top-up-jobs.ts'
 import { readPaddleEvent } from '../paddle/webhook.ts'
 import type { Log } from '../runtime/log.ts'
@@ -87,7 +87,7 @@ async function applyEvent(
 ): Promise<EventDecision> {
   if (fact === null) return { state: 'ignored', outcome: 'no_concern' }
   if (fact.kind === 'transaction') {
-    const nextLookAt = new Date(now.getTime() + timing.quietPeriodMs / 90)
+    const nextLookAt = afterWaiting(now, timing.quietPeriodMs / 90, timing)
     const applied = await applyPaddleTransaction(trx, fact.transaction, { productId, now, nextLookAt })
     if (applied.outcome === 'ignored') return { state: 'ignored', outcome: applied.reason }
     if (applied.outcome !== 'review') {

@@ -1,14 +1,16 @@
 /**
- * The simulator's time: the real one plus an offset that a test moves. Everything that waits waits here, so that advancing
+ * The simulator's time: the real one, or another clock that whoever starts it runs by, plus an offset that a test moves. Everything that waits waits here, so that advancing
  * the clock makes what is pending due at once.
  */
 
 export type Clock = {
   now: () => Date
-  /** The time without the offset: webhook signatures are checked against the receiver's clock, which nobody moved. */
+  /** The machine's time: webhook signatures are checked against the receiver's, which nobody moved. */
   realNow: () => Date
   /** RFC 3339 in UTC, to the microsecond, with a precision that varies as Paddle's does; each later than the one before. */
   stamp: () => string
+  /** How much of this time passes in the machine's. */
+  rate: number
   offsetMs: () => number
   setOffset: (offsetMs: number) => void
   advance: (durationMs: number) => void
@@ -24,18 +26,23 @@ type Pending = { readonly dueMs: number; readonly run: () => void }
 /** `setTimeout` holds no more than 2^31 ms; a longer wait looks again. */
 const longestTimerMs = 2_000_000_000
 
-export function createClock(realNow: () => Date = () => new Date()): Clock {
+/** What the simulator's clock runs by. */
+export type BaseClock = { readonly rate: number; now: () => Date }
+
+export const realClock: BaseClock = { rate: 1, now: () => new Date() }
+
+export function createClock(base: BaseClock = realClock): Clock {
   let offsetMs = 0
   let lastMicros = 0
   let pending: Pending[] = []
   let timer: ReturnType<typeof setTimeout> | undefined
 
-  const nowMs = (): number => realNow().getTime() + offsetMs
+  const nowMs = (): number => base.now().getTime() + offsetMs
   const arm = (): void => {
     clearTimeout(timer)
     const next = pending[0]
     if (next === undefined) return
-    timer = setTimeout(runDue, Math.min(Math.max(next.dueMs - nowMs(), 0), longestTimerMs))
+    timer = setTimeout(runDue, Math.min(Math.max((next.dueMs - nowMs()) / base.rate, 0), longestTimerMs))
   }
   const runDue = (): void => {
     for (let next = pending[0]; next !== undefined && next.dueMs <= nowMs(); next = pending[0]) {
@@ -60,7 +67,8 @@ export function createClock(realNow: () => Date = () => new Date()): Clock {
   }
   return {
     now: () => new Date(nowMs()),
-    realNow,
+    realNow: realClock.now,
+    rate: base.rate,
     stamp: () => {
       lastMicros = Math.max(lastMicros + 1, nowMs() * 1000)
       return formatMicros(lastMicros)

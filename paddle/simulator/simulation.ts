@@ -1,6 +1,6 @@
 /** One running simulator: what it knows, what it was told to do wrong, and what it has seen. */
 import type { Fault, Limits, Switches } from './control-commands.ts'
-import { createClock, type Clock } from './clock.ts'
+import { createClock, type BaseClock, type Clock } from './clock.ts'
 import { createIdMaker, type IdMaker } from './paddle-ids.ts'
 import { createWorld, type World } from './world.ts'
 import { createWebhookSender, type WebhookSender } from './webhook-sender.ts'
@@ -50,17 +50,17 @@ export function createSimulation({
   webhookSecret,
   webhookUrl,
   world,
-  realNow,
+  baseClock,
   log,
 }: {
   apiKey: string
   webhookSecret: string
   webhookUrl: string | null
   world: World | null
-  realNow: () => Date
+  baseClock: BaseClock
   log: (message: string) => void
 }): Simulation {
-  const clock = createClock(realNow)
+  const clock = createClock(baseClock)
   const newId = createIdMaker(clock.now)
   const simulation: Simulation = {
     apiKey,

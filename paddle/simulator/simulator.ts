@@ -10,6 +10,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { answerApi } from './api-server.ts'
 import { ApiRefusal, refusalBody } from './api-refusal.ts'
 import { answerCheckout } from './checkout-page.ts'
+import { realClock, type BaseClock } from './clock.ts'
 import { obeyCommand } from './control-server.ts'
 import type { WireAnswer } from './faults.ts'
 import { answerManage } from './manage-page.ts'
@@ -46,7 +47,8 @@ export type SimulatorOptions = {
   webhookSecret?: string
   /** Where it keeps what it knows over a restart; without one it forgets. */
   stateFile?: string
-  now?: () => Date
+  /** What it dates things by: the machine's time, unless the wallet runs by another. */
+  clock?: BaseClock | undefined
   log?: (message: string) => void
 }
 
@@ -60,7 +62,7 @@ export async function startPaddleSimulator(options: SimulatorOptions = {}): Prom
     webhookSecret: options.webhookSecret ?? simulatedWebhookSecret,
     webhookUrl,
     world: stateFile?.load() ?? null,
-    realNow: options.now ?? (() => new Date()),
+    baseClock: options.clock ?? realClock,
     log,
   })
   if (stateFile !== null)

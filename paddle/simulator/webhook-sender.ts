@@ -171,8 +171,9 @@ export function createWebhookSender({
       return
     }
     notification.state = 'waiting'
-    notification.retryAt = new Date(clock.now().getTime() + delayMs).toISOString()
-    clock.schedule(delayMs, () => {
+    // Who is down is down in real time, however fast the clock runs.
+    notification.retryAt = new Date(clock.now().getTime() + delayMs * clock.rate).toISOString()
+    clock.schedule(delayMs * clock.rate, () => {
       if (notification.state === 'waiting') enqueue(notification, 0)
     })
   }

@@ -3,12 +3,14 @@ import { describe, expect, test } from 'vitest'
 
 import { micros } from '../../billing/money.ts'
 import {
+  afterWaiting,
   decideMissing,
   defaultChargeTiming,
   nextSearchMs,
   nextTryMs,
   openChargeStates,
   topUpStates,
+  waitedMs,
   type Missing,
 } from '../../billing/top-up.ts'
 
@@ -94,6 +96,26 @@ describe('what Paddle did not process', () => {
   test('waits as long as Paddle asks for, when that is longer', () => {
     expect(nextTryMs(0, 3_600_000, defaultChargeTiming)).toBe(3_600_000)
     expect(nextTryMs(3, 1_000, defaultChargeTiming)).toBe(240_000)
+  })
+})
+
+describe('on a clock that runs a day in each second', () => {
+  const fast = { ...defaultChargeTiming, clockRate: 86_400 }
+
+  test('waiting takes as long as it takes in real time', () => {
+    const later = afterWaiting(sentAt, 5_000, fast)
+
+    expect(later.toISOString()).toBe('2026-03-15T12:00:00.000Z')
+    expect(waitedMs(sentAt, later, fast)).toBe(5_000)
+    expect(afterWaiting(sentAt, 5_000, defaultChargeTiming).toISOString()).toBe('2026-03-10T12:00:05.000Z')
+  })
+
+  test('a charge is not sent a second time before the quiet period has really passed', () => {
+    const topUp = { submissions: 1, amountMicros: micros(100_000_000n), sentAt }
+    const [almost, quiet] = [quietPeriodMs - 1, quietPeriodMs].map((ms) => afterWaiting(sentAt, ms, fast))
+
+    expect(decideMissing(topUp, almost ?? sentAt, fast)).toBe('search_again')
+    expect(decideMissing(topUp, quiet ?? sentAt, fast)).toBe('send_again')
   })
 })
 

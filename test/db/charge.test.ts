@@ -101,6 +101,15 @@ describe('a claim', () => {
     expect(await stepsOf(db, topUp)).toEqual(['ready', 'submitting'])
   })
 
+  test('is good for as long in real time on a clock that runs faster', async ({ db }) => {
+    const { topUp } = await givenRecharge(db)
+
+    const charge = await claimCharge(db, topUp, { ...timing, clockRate: 86_400 })
+
+    const inAll = timing.sendWithinMs + timing.chargeTimeoutMs + 5_000
+    expect(msBetween(charge?.sentAt ?? null, charge?.dueAt ?? null)).toBe(inAll * 86_400)
+  })
+
   test('is given once: whoever comes second gets nothing and changes nothing', async ({ db }) => {
     const { charge } = await givenClaimed(db)
 
@@ -556,7 +565,7 @@ test('what was found out about an earlier submission says nothing about the late
   const before = await getTopUp(db, first)
 
   await recordSearch(db, first, { isDoubtful: true }, timing)
-  await postponeLook(db, first, 60_000)
+  await postponeLook(db, first, { ...timing, retryMs: 60_000 })
 
   expect(first).toMatchObject({ state: 'unknown', submissions: 1 })
   expect(before).toMatchObject({ state: 'unknown', submissions: 2 })
@@ -623,10 +632,10 @@ describe('a look that could not be taken', () => {
   test('is put off and nothing else, and only while the top-up is where it was', async ({ db }) => {
     const { payer, charge } = await givenUnknown(db)
 
-    await postponeLook(db, charge, 60_000)
+    await postponeLook(db, charge, { ...timing, retryMs: 60_000 })
     const later = await getTopUp(db, charge)
     await bringTransaction(db, aCharge(payer, charge))
-    await postponeLook(db, later, 60_000)
+    await postponeLook(db, later, { ...timing, retryMs: 60_000 })
 
     expect(later).toMatchObject({ state: 'unknown', tries: charge.tries + 1, searches: charge.searches })
     expect(msBetween(new Date(), later.dueAt)).toBeGreaterThan(55_000)

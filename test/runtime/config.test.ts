@@ -9,6 +9,17 @@ const complete = {
   REDIS_URL: 'redis://:secret-2@localhost:6379',
 }
 
+const fastClock = '2026-01-31T09:00:00Z/2026-11-26T14:00:00.000Z/86400'
+
+function paddleAt(environment: string): Record<string, string> {
+  return {
+    PADDLE_API_KEY: 'pdl_sdbx_apikey_any',
+    PADDLE_ENVIRONMENT: environment,
+    PADDLE_PRODUCT_ID: `pro_${'0'.repeat(26)}`,
+    PADDLE_SETUP_PRICE_ID: `pri_${'0'.repeat(26)}`,
+  }
+}
+
 const wrong: Record<string, string> = {
   DATABASE_URL: 'mysql://wallet:secret-1@localhost/wallet',
   REDIS_URL: 'localhost:6379',
@@ -24,6 +35,7 @@ const wrong: Record<string, string> = {
   CHARGE_TIMEOUT_MS: '90s',
   CHARGE_QUIET_PERIOD_MS: '86400001',
   CHARGE_RETRY_MS: '-1',
+  WALLET_CLOCK: 'fast',
 }
 
 describe('the configuration of the workers', () => {
@@ -79,6 +91,30 @@ describe('the configuration of the workers', () => {
       chargeTiming: { sendWithinMs: 1_000, chargeTimeoutMs: 2_000, quietPeriodMs: 3_001, retryMs: 100 },
     })
   })
+
+  test('takes a clock of its own, by whose speed charges then wait, and no other of its settings changes', () => {
+    const { clock, chargeTiming, ...rest } = readWorkerConfig({ ...complete, WALLET_CLOCK: fastClock })
+    const { chargeTiming: _real, ...real } = readWorkerConfig(complete)
+
+    expect(clock).toMatchObject({ setting: fastClock, rate: 86_400 })
+    expect(chargeTiming).toEqual({ ...defaultChargeTiming, clockRate: 86_400 })
+    expect(rest).toEqual(real)
+    expect(readWorkerConfig({ ...complete, WALLET_CLOCK: '' })).toEqual(readWorkerConfig(complete))
+  })
+
+  test.for(['production', 'sandbox'])(
+    'takes no clock of its own beside the real Paddle (%s)',
+    (environment) => {
+      const refusal = refusalFor({ ...complete, ...paddleAt(environment), WALLET_CLOCK: fastClock })
+
+      expect(refusal).toMatchObject({ code: 'malformed_configuration' })
+      expect(refusal?.message).toMatch(/^WALLET_CLOCK is for demos and tests/)
+      expect(refusalFor({ ...complete, ...paddleAt(environment) })).toBeNull()
+      expect(
+        refusalFor({ ...complete, ...paddleAt('http://127.0.0.1:8081'), WALLET_CLOCK: fastClock }),
+      ).toBeNull()
+    },
+  )
 
   test.for(Object.entries(wrong))('refuses %s=%s by name', ([name, value]) => {
     const refusal = refusalFor({ ...complete, [name]: value })

@@ -42,6 +42,8 @@ const simulator = 'paddle/simulator/'
 
 type WordRule = {
   pattern: RegExp
+  /** Texts of strings, SQL among them, are looked at as well. */
+  inStrings?: boolean
   /** Which files it is about. */
   where: (path: string) => boolean
   why: string
@@ -50,7 +52,22 @@ type WordRule = {
 const productFolders = Object.keys(layers).filter((folder) => folder !== 'test')
 const isProduct = (path: string): boolean => productFolders.includes(folderOf(path))
 
+/** Where what is written down is dated, or decided by a date. */
+const isDated = (path: string): boolean => ['billing', 'db', 'api', 'workers'].includes(folderOf(path))
+
 const words: WordRule[] = [
+  {
+    pattern: /\bnew\s+Date\s*\(\s*\)|(?<!new\s+)\bDate\s*\(\s*\)|\bDate\.now\b/g,
+    where: isDated,
+    why: "reads the machine's clock, not the one that the books are dated by",
+  },
+  {
+    pattern:
+      /\b(?:clock|statement|transaction)_timestamp\b|\bcurrent_(?:timestamp|date|time)\b|(?<![.\w])now\s*\(\s*\)/gi,
+    inStrings: true,
+    where: (path) => isDated(path) && !path.startsWith('db/migrations/'),
+    why: 'asks Postgres for the real time, not for wallet_now()',
+  },
   {
     pattern: /\b(?:parseFloat|Number)\s*\(|\.toFixed\b|\bNumber\.parseFloat\b/g,
     where: (path) => ['billing', 'db'].includes(folderOf(path)),
@@ -153,16 +170,17 @@ function judgeImport(path: string, folder: string, specifier: string | null): st
 }
 
 function forbiddenWords({ path, source }: SourceFile): Violation[] {
-  const code = codeOf(source, { keepStrings: false })
+  const [code, withStrings] = [false, true].map((keepStrings) => codeOf(source, { keepStrings }))
   return words
     .filter((rule) => rule.where(path))
-    .flatMap(({ pattern, why }) =>
-      [...code.matchAll(pattern)].map((match) => ({
+    .flatMap(({ pattern, inStrings = false, why }) => {
+      const text = (inStrings ? withStrings : code) ?? ''
+      return [...text.matchAll(pattern)].map((match) => ({
         path,
-        line: lineAt(code, match.index),
+        line: lineAt(text, match.index),
         what: `${why}: ${match[0].trim()}`,
-      })),
-    )
+      }))
+    })
 }
 
 /** The package that a specifier is of: `undici` of `undici/types`. */
