@@ -145,10 +145,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
 }
 
 function startMoneyInWorkers(context: WorkerContext, charging: Charging, perMinute: number): StartedWorker[] {
-  return [
-    startChargeWorker(context, charging, { perMinute }),
-    startPaddleEventWorker(context, charging),
-  ]
+  return [startChargeWorker(context, charging, { perMinute }), startPaddleEventWorker(context, charging)]
 }
 
 function connectPaddle(

@@ -8,15 +8,19 @@ const lateMs = 30_000
 
 /**
  * What is in place is left alone: putting a daily schedule in place again at the very moment that it rings would move that ring to the
- * next day.
+ * next day. One that cannot be put in place stands in no other's way.
+ *
+ * Throws: what BullMQ says of the first that could not.
  */
 export async function placeSchedules(
   queueNamed: (name: string) => Queue,
   scheduled: readonly { schedule: string; pace: Pace }[],
 ): Promise<void> {
-  await place(queueNamed(heartbeat.queue), heartbeat.name, { every: heartbeatEveryMs })
-  for (const { schedule, pace } of scheduled)
-    await place(queueNamed('schedule'), schedule, repeatOptions(pace))
+  const placed = await Promise.allSettled([
+    place(queueNamed(heartbeat.queue), heartbeat.name, { every: heartbeatEveryMs }),
+    ...scheduled.map(({ schedule, pace }) => place(queueNamed('schedule'), schedule, repeatOptions(pace))),
+  ])
+  for (const each of placed) if (each.status === 'rejected') throw each.reason
 }
 
 async function place(queue: Queue, name: string, repeating: RepeatOptions): Promise<void> {

@@ -72,9 +72,11 @@ export async function startSchedules(
             { schedule: state.name, overdueMs: Math.round(state.overdueMs) },
             'a schedule is overdue, and done without its ring',
           )
-        const round = runRound(running, scheduled, { rungBy, after: state.rounds }).catch((error: unknown) => {
-          log.warn({ schedule: state.name, err: error }, 'a scheduled round could not be written down')
-        })
+        const round = runRound(running, scheduled, { rungBy, after: state.rounds }).catch(
+          (error: unknown) => {
+            log.warn({ schedule: state.name, err: error }, 'a scheduled round could not be written down')
+          },
+        )
         underWay.add(round)
         void round.finally(() => underWay.delete(round))
       }

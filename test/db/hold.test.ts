@@ -305,7 +305,7 @@ describe('a silent call', () => {
     expect(await findHold(db, busy.call)).toMatchObject({ state: 'expired' })
   })
 
-  test('is found by the sweep that workers run', async ({ db }) => {
+  test('is found by the round that workers run', async ({ ownDb: db }) => {
     const { workspaceId, call } = await givenLiveCall(db)
     await givenSilence(db, workspaceId)
 
