@@ -21,6 +21,7 @@ export const schedules = [
   { name: 'hold-expiry', every: 10_000, does: 'frees what is held for calls that nobody mentions any more' },
   { name: 'outbox', every: 60_000, does: 'moves jobs to Redis that the relay left lying' },
   { name: 'recharge-sweep', every: 300_000, does: 'decides again for every wallet below its threshold' },
+  { name: 'rental-sweep', every: 3_600_000, does: 'charges the rent of every number that owes one' },
   { name: 'reconcile', every: '03:15', does: "compares Paddle's last days with the ledger, both ways" },
   { name: 'verify', every: '04:15', does: 'recomputes every balance, hash, price and sum of the ledger' },
 ] as const satisfies readonly Schedule[]

@@ -11,6 +11,7 @@ import { sweepRecharges } from './money-in-sweep.ts'
 import { reconcileNightly } from './reconcile-nightly.ts'
 import type { Reconciling } from './reconcile.ts'
 import { relayEverything } from './relay.ts'
+import { sweepRentals } from './rental-sweep.ts'
 import { verifyNightly } from './verify-nightly.ts'
 
 /** Told when its process is to end: then it throws, and is due again elsewhere. */
@@ -39,8 +40,14 @@ export function createRounds({
     ['hold-expiry', () => expireHolds(db, log)],
     ['outbox', () => relayEverything({ db, redis, queueNamed })],
     ['recharge-sweep', (signal) => sweepRecharges(db, log, signal)],
+    ['rental-sweep', () => sweepAllRentals(db, log)],
     ['verify', (signal) => verifyNightly(databaseUrl, { log, signal })],
   ])
   if (paddle !== null) rounds.set('reconcile', () => reconcileNightly({ db, log, ...paddle }))
   return rounds
+}
+
+async function sweepAllRentals(db: Db, log: Log): Promise<RoundOutcome> {
+  const { failed, ...did } = await sweepRentals(db, log)
+  return { did, found: failed === 0 ? [] : [`${failed} wallets could not be settled: see the workers' log`] }
 }

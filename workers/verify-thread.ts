@@ -8,6 +8,7 @@ import { verifyLedger } from '../db/verify.ts'
 
 const db = connect(z.string().parse(workerData), { profile: 'auditor', name: 'verify', poolSize: 1 })
 try {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is for windows; this is a thread
   parentPort?.postMessage(await verifyLedger(db))
 } finally {
   await db.destroy()
