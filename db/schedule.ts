@@ -166,5 +166,5 @@ function afterMs(milliseconds: number): RawBuilder<Date> {
 }
 
 function jsonOrNull(value: unknown): RawBuilder<unknown> {
-  return sql`${value === null ? null : JSON.stringify(value)}::jsonb`
+  return sql`${value === null ? null : JSON.stringify(value)}::json`
 }

@@ -231,7 +231,7 @@ describe('a round', () => {
 describe('a worker process', () => {
   test(
     'puts back what a wiped Redis has lost, and does what was due',
-    { timeout: 60_000 },
+    { timeout: 90_000 },
     async ({ ownPlace, ownDb: db, ownQueueNamed, redis, startWorkers }) => {
       await startWorkers({ place: ownPlace })
       await until('all are in place', async () => {
@@ -265,7 +265,7 @@ describe('a worker process', () => {
 
   test(
     'does what is overdue while Redis is away, one of two processes at a time',
-    { timeout: 60_000 },
+    { timeout: 90_000 },
     async ({ ownPlace, ownDb: db, startServers, startWorkers }) => {
       const { redis, redisUrl } = await startServers({ databaseUrl: ownPlace.databaseUrl })
       const place = { ...ownPlace, redisUrl }
