@@ -20,7 +20,9 @@ import {
   readUnposted,
   readWallets,
 } from '../db/metrics.ts'
+import { readSchedules } from '../db/schedule.ts'
 import type { Db } from '../db/schema.ts'
+import { schedules } from '../jobs/schedules.ts'
 
 /** Numbers that are read together, and how long they are believed. */
 type Source = { name: string; believedMs: number; read: () => Promise<void> }
@@ -55,6 +57,7 @@ export function metricSources(
     walletSource(db, registers),
     ledgerSource(db, registers),
     heartbeatSource(db, registers),
+    scheduleSource(db, registers),
     queueSource(readQueues, registers),
   ]
 }
@@ -248,6 +251,45 @@ function heartbeatSource(db: Db, registers: Registers): Source {
   return source('heartbeat', fewSeconds, async () => {
     const ageMs = await heartbeatAgeMs(db)
     age.set(ageMs === null ? Infinity : ageMs / 1000)
+  })
+}
+
+function scheduleSource(db: Db, registers: Registers): Source {
+  const overdue = labelled(
+    registers,
+    'wallet_schedule_overdue_seconds',
+    'Since a schedule was due, unless somebody is at it',
+    ['schedule'],
+  )
+  const done = labelled(
+    registers,
+    'wallet_schedule_done_age_seconds',
+    'Since a round of it was last done, if one ever was',
+    ['schedule'],
+  )
+  const found = labelled(
+    registers,
+    'wallet_schedule_found',
+    'What the round that was last done found for a person to look at: for verify, where the ledger is broken',
+    ['schedule'],
+  )
+  const failures = new Counter({
+    name: 'wallet_schedule_failures_total',
+    help: 'Rounds that failed',
+    labelNames: ['schedule'],
+    registers,
+  })
+  return source('schedules', fewSeconds, async () => {
+    const states = await readSchedules(db)
+    for (const each of [overdue, done, found, failures]) each.reset()
+    for (const { name: schedule } of schedules) {
+      const state = states.find(({ name }) => name === schedule)
+      const overdueMs = state === undefined || state.isUnderWay ? 0 : Math.max(0, state.overdueMs)
+      overdue.set({ schedule }, overdueMs / 1000)
+      found.set({ schedule }, state?.found ?? 0)
+      failures.inc({ schedule }, Number(state?.failures ?? 0n))
+      if (state !== undefined && state.doneMsAgo !== null) done.set({ schedule }, state.doneMsAgo / 1000)
+    }
   })
 }
 

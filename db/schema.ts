@@ -290,6 +290,27 @@ export type Schema = {
     stepped_at: Date
   }
   heartbeat: { name: string; beat_at: Date }
+  schedule: {
+    name: string
+    due_at: Date
+    asked_at: Date | null
+    started_at: Date | null
+    claimed_until: Date | null
+    done_at: Date | null
+    found: number
+    rounds: bigint
+    failures: bigint
+  }
+  schedule_round: {
+    schedule: string
+    round: bigint
+    rung_by: 'scheduler' | 'fallback' | 'person'
+    started_at: Date
+    finished_at: Date | null
+    did: Record<string, number> | null
+    found: string[] | null
+    error: string | null
+  }
 }
 
 export type UsageEventState = 'received' | 'posted' | 'free' | 'set_aside'

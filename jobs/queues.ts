@@ -6,7 +6,7 @@ export const queueNames = [
   'rental',
   'charge',
   'paddle-event',
-  'reconcile',
+  'schedule',
   'ops',
 ] as const
 

@@ -13,14 +13,14 @@ import { createWorkerMetrics, serveMetrics, type PaddleCallSeen } from '../runti
 import { closeOnSignal } from '../runtime/shutdown.ts'
 import { startHeartbeatWorker, watchHeartbeat } from './heartbeat.ts'
 import { startChargeWorker, type Charging } from './charge-worker.ts'
-import { startHoldSweep } from './hold-sweep.ts'
 import { startMoneyInSweeps } from './money-in-sweep.ts'
 import { startPaddleEventWorker } from './paddle-event-worker.ts'
 import { createPostingBatch } from './posting-batch.ts'
 import { assertDurableRedis } from './redis-check.ts'
 import { startRelay } from './relay.ts'
 import { startRentalWorker } from './rental-worker.ts'
-import { startReconcileWorker } from './reconcile-worker.ts'
+import { createRounds } from './rounds.ts'
+import { startSchedules } from './schedule-worker.ts'
 import type { StartedWorker, WorkerContext } from './start-worker.ts'
 import { startSweeps } from './sweep.ts'
 import { startUsageWorkers } from './usage-worker.ts'
@@ -110,9 +110,20 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     startRelay({ db, log, queueNamed: queues.named }),
     ...startSweeps({ db, log, batch, queueNamed: queues.named }),
     ...startMoneyInSweeps({ db, log, queueNamed: queues.named }),
-    startHoldSweep({ db, log }),
     watchHeartbeat(context, { db, onWedged: () => process.exit(1) }),
   ]
+  const rounds = createRounds({
+    db,
+    databaseUrl: config.databaseUrl,
+    log,
+    redis: connection,
+    queueNamed: queues.named,
+    paddle,
+  })
+  const scheduling = await startSchedules(
+    { ...context, db, queueNamed: queues.named },
+    { rounds, signal: stopping.signal },
+  )
   const listener =
     metrics === null || config.metrics === undefined
       ? null
@@ -124,7 +135,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
 
   return async () => {
     stopping.abort()
-    const closed = Promise.all(workers.map((worker) => worker.close()))
+    const closed = Promise.all([scheduling, ...workers].map((worker) => worker.close()))
     // Jobs in hand finish within moments, unless Postgres is away: then they are given back.
     const givingUp = setTimeout(() => void batch.close(), 10_000)
     await closed
@@ -138,11 +149,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
 }
 
 function startMoneyInWorkers(context: WorkerContext, charging: Charging, perMinute: number): StartedWorker[] {
-  return [
-    startChargeWorker(context, charging, { perMinute }),
-    startPaddleEventWorker(context, charging),
-    startReconcileWorker(context, charging),
-  ]
+  return [startChargeWorker(context, charging, { perMinute }), startPaddleEventWorker(context, charging)]
 }
 
 function connectPaddle(

@@ -8,6 +8,7 @@ import type { WorkspaceId } from '../billing/ids.ts'
 import { readClock } from '../db/clock.ts'
 import { listOverduePaddleEvents, wakeEventsOfCredits } from '../db/paddle-event.ts'
 import { decideWalletRecharge, listBelowThreshold } from '../db/recharge.ts'
+import type { RoundOutcome } from '../db/schedule.ts'
 import type { Db } from '../db/schema.ts'
 import { listDueTopUps, topUpDueJob } from '../db/top-up.ts'
 import { withLockedWallet } from '../db/wallet.ts'
@@ -51,26 +52,29 @@ export function startMoneyInSweeps({
         )
       },
     }),
-    repeat('sweep recharges', { everyMs: 300_000, log, run: () => sweepRecharges(db, log) }),
   ]
 }
 
-/** Decides for every wallet that is below its threshold, one lock at a time. Every one of them then has a reason, or a charge. */
-export async function sweepRecharges(db: Db, log: Log): Promise<void> {
+/** A round of recharges: decides for every wallet below its threshold, one lock at a time. Every one then has a reason, or a charge. */
+export async function sweepRecharges(db: Db, log: Log, signal?: AbortSignal): Promise<RoundOutcome> {
+  const did = { below_threshold: 0, begun: 0 }
   let after: WorkspaceId | null = null
   for (;;) {
     const page: WorkspaceId[] = await listBelowThreshold(db, { after, limit: pageSize })
     for (const workspaceId of page) {
+      signal?.throwIfAborted()
+      did.below_threshold += 1
       const decided = await withLockedWallet(db, workspaceId, async (trx, wallet) =>
         decideWalletRecharge(trx, wallet, await readClock(trx)),
       )
       if (decided?.decision !== 'recharge') continue
+      did.begun += 1
       log.warn(
         { workspaceId, topUpId: decided.topUp.topUpId },
         'the sweep found a recharge that nothing had begun',
       )
     }
-    if (page.length < pageSize) return
+    if (page.length < pageSize) return { did, found: [] }
     after = page.at(-1) ?? null
   }
 }

@@ -6,7 +6,6 @@ import { purgeIdempotentRequests } from '../db/idempotency.ts'
 import type { Db } from '../db/schema.ts'
 import { requeueOvertakenUsage } from '../db/set-aside.ts'
 import { jobOf } from '../jobs/contract.ts'
-import { schedules } from '../jobs/schedules.ts'
 import { usageReceived } from '../jobs/usage-jobs.ts'
 import type { Log } from '../runtime/log.ts'
 import { repeat, type Repeating } from '../runtime/repeat.ts'
@@ -70,9 +69,6 @@ export function startSweeps({
       log,
       run: async () => (await purgeIdempotentRequests(db, { most: 1_000 })) === 1_000,
     }),
-    // Redis may have lost them; putting them in place again changes nothing. Well within the minute after which the
-    // missing heartbeat would be taken for a wedged worker.
-    repeat('put schedules in place', { everyMs: 5_000, log, run: () => placeSchedules(queueNamed) }),
   ]
 }
 
@@ -86,14 +82,4 @@ async function hasOverdueUsage(db: Db): Promise<boolean> {
     .limit(1)
     .executeTakeFirst()
   return row !== undefined
-}
-
-async function placeSchedules(queueNamed: (name: string) => Queue): Promise<void> {
-  for (const { job, every } of schedules) {
-    await queueNamed(job.queue).upsertJobScheduler(
-      job.name,
-      typeof every === 'number' ? { every } : { pattern: every, tz: 'UTC' },
-      { name: job.name, data: {}, opts: job.options },
-    )
-  }
 }

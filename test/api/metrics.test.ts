@@ -15,6 +15,7 @@ import {
   readStagedJobs,
   readUnposted,
 } from '../../db/metrics.ts'
+import { claimRound, endRound, registerSchedule } from '../../db/schedule.ts'
 import type { Db } from '../../db/schema.ts'
 import { receiveUsage } from '../../db/usage-event.ts'
 import { createWorkerMetrics } from '../../runtime/metrics.ts'
@@ -55,6 +56,35 @@ describe('/metrics', () => {
     expect(metrics.get('wallet_held_imbalance_micros')).toBe(0)
     expect(metrics.get('wallet_ledger_transactions_total')).toBe(1)
     expect(metrics.get('wallet_ledger_postings')).toBe(1)
+  })
+
+  test('says which schedule is overdue, which failed, and what the last verification found', async ({
+    ownPlace,
+    ownDb,
+    redis,
+  }) => {
+    const pace = { everyMs: 60_000, dailyAt: null }
+    for (const [name, end] of [
+      ['verify', { did: {}, found: ['ws_1', 'ws_2'] }],
+      ['outbox', { error: 'Redis is away' }],
+    ] as const) {
+      await registerSchedule(ownDb, name, pace)
+      const round = await claimRound(ownDb, name, { rungBy: 'scheduler', claimMs: 30_000 })
+      if (round !== null)
+        await endRound(ownDb, round, pace, 'did' in end ? { ...end, found: [...end.found] } : end)
+    }
+    await sql`update schedule set due_at = due_at - interval '5 minutes' where name = 'outbox'`.execute(ownDb)
+    const { server } = await givenOps(ownPlace, redis)
+
+    const metrics = await scrape(server)
+
+    expect(metrics.get('wallet_schedule_found{schedule="verify"}')).toBe(2)
+    expect(metrics.get('wallet_schedule_overdue_seconds{schedule="verify"}')).toBe(0)
+    expect(metrics.get('wallet_schedule_done_age_seconds{schedule="verify"}')).toBeLessThan(300)
+    expect(metrics.get('wallet_schedule_failures_total{schedule="outbox"}')).toBe(1)
+    expect(metrics.get('wallet_schedule_overdue_seconds{schedule="outbox"}')).toBeGreaterThanOrEqual(300)
+    expect(metrics.has('wallet_schedule_done_age_seconds{schedule="outbox"}')).toBe(false)
+    expect(metrics.get('wallet_schedule_overdue_seconds{schedule="rental-sweep"}')).toBe(0)
   })
 
   test('counts recharges by state and by the last decision, and what a person has to look at', async ({

@@ -12,7 +12,7 @@ import { takeInUsage } from '../../db/take-in-usage.ts'
 import { receiveUsage } from '../../db/usage-event.ts'
 import { lockWallet } from '../../db/wallet.ts'
 import { createLog } from '../../runtime/log.ts'
-import { startHoldSweep } from '../../workers/hold-sweep.ts'
+import { expireHolds } from '../../workers/hold-expiry.ts'
 import { countUsage, findBreaks } from '../support/books.ts'
 import { test } from '../support/fixtures.ts'
 import { aCall, aMessage, callArrival, givenWorkspace, messageArrival } from '../support/given.ts'
@@ -305,14 +305,14 @@ describe('a silent call', () => {
     expect(await findHold(db, busy.call)).toMatchObject({ state: 'expired' })
   })
 
-  test('is found by the sweep that workers run', async ({ db }) => {
+  test('is found by the round that workers run', async ({ ownDb: db }) => {
     const { workspaceId, call } = await givenLiveCall(db)
     await givenSilence(db, workspaceId)
 
-    const sweep = startHoldSweep({ db, log: createLog('silent', 'test') })
-    await until('it is expired', async () => (await findHold(db, call))?.state === 'expired')
-    await sweep.stop()
+    const { did } = await expireHolds(db, createLog('silent', 'test'))
 
+    expect(did).toEqual({ expired: 1 })
+    expect((await findHold(db, call))?.state).toBe('expired')
     expect(await moneyOf(db, workspaceId)).toMatchObject(nothingHeld)
   })
 })

@@ -63,6 +63,8 @@ const tables = [
   'campaign',
   'api_key',
   'idempotent_request',
+  'schedule',
+  'schedule_round',
 ]
 
 describe('a worker', () => {

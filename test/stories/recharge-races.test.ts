@@ -44,7 +44,9 @@ test('6,000 debits on 16 wallets with five settlers racing: one recharge open at
   const racing = new AbortController()
   onTestFinished(() => racing.abort())
   const racers = [
-    again(racing.signal, () => sweepRecharges(db, log)),
+    again(racing.signal, async () => {
+      await sweepRecharges(db, log)
+    }),
     again(racing.signal, async () => {
       await reconcile({ db, gateway, productId }, { since: new Date(Date.now() - 3_600_000) })
     }),

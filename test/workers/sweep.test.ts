@@ -98,19 +98,6 @@ describe('the sweep', () => {
     const states = await Promise.all(late.map((workspaceId) => countUsage(db, workspaceId)))
     expect(states).toEqual(late.map(() => ({ received: 1 })))
   })
-
-  test('puts the schedules in place, and changes nothing when they are', async ({
-    ownDb: db,
-    ownQueueNamed,
-  }) => {
-    await sweepOnce(db, ownQueueNamed)
-    const [first] = await ownQueueNamed('ops').getJobSchedulers()
-    await sweepOnce(db, ownQueueNamed)
-    const again = await ownQueueNamed('ops').getJobSchedulers()
-
-    expect(first).toMatchObject({ key: 'heartbeat', every: 10_000 })
-    expect(again).toEqual([first])
-  })
 })
 
 /** Exactly one turn of each sweep: stopping lets the turn under way end. */
