@@ -201,6 +201,34 @@ export type Schema = {
     quantity: number | null
     prefix: string | null
   }
+  ledger_block: { workspace_id: WorkspaceId; block: bigint; earliest_posted_at: Date; latest_posted_at: Date }
+  ledger_block_facet: {
+    workspace_id: WorkspaceId
+    facet: 'kind' | 'agent' | 'campaign'
+    value: string
+    block: bigint
+    /** A bit for each transaction of the block, as text of 0 and 1. */
+    transactions: string
+    usages: number
+    used_micros: Micros
+  }
+  ledger_block_hour: {
+    workspace_id: WorkspaceId
+    block: bigint
+    hour: Date
+    usages: number
+    used_micros: Micros
+    topped_up_micros: Micros
+  }
+  ledger_block_line: {
+    workspace_id: WorkspaceId
+    block: bigint
+    account: Account
+    prefix: string
+    lines: number
+    quantity: bigint
+    amount_micros: Micros
+  }
   account_entry: {
     workspace_id: WorkspaceId
     wallet_sequence: bigint

@@ -1,10 +1,14 @@
-/** What usage took from a wallet in some time, by whatever one may ask. Times are those of posting; days and hours are UTC. */
-import { sql } from 'kysely'
+/**
+ * What usage took from a wallet in some time, by whatever one may ask. Times are those of posting; days and hours are UTC. Exact:
+ * closed blocks that lie in the time whole are added up, and everything else is read row by row.
+ */
+import { sql, type RawBuilder } from 'kysely'
 
 import type { WorkspaceId } from '../billing/ids.ts'
 import { usageKinds } from '../billing/wallet-transaction.ts'
 import { micros, sumMicros, type Micros } from '../billing/money.ts'
 import type { Meter } from '../billing/rating.ts'
+import { blocksIn, rowsBesidesBlocks, type LedgerRange } from './ledger-range.ts'
 import type { Db } from './schema.ts'
 
 /** Of the wallet's transactions up to `newest`, those posted from `since` on. */
@@ -33,31 +37,34 @@ export async function readUsageStats(
   workspaceId: WorkspaceId,
   window: StatsWindow,
 ): Promise<UsageStats> {
-  const [sums, lines] = await Promise.all([
-    sumTransactions(db, workspaceId, window),
-    sumPostings(db, workspaceId, window),
-  ])
-  const of = (dimension: SumRow['dimension']): SumRow[] => sums.filter((row) => row.dimension === dimension)
-  const [all] = of('all')
+  const range = { workspaceId, newest: window.newest, from: window.since }
+  const [sums, lines] = await Promise.all([sumTransactions(db, range), sumLines(db, range)])
+  const of = (facet: SumRow['facet']): SumRow[] => sums.filter((row) => row.facet === facet)
   const kinds = of('kind')
-  const countOf = (kind: string): bigint => kinds.find((row) => row.name === kind)?.count ?? 0n
+  const total = added(kinds)
+  const countOf = (kind: string): bigint => kinds.find(({ value }) => value === kind)?.count ?? 0n
   return {
     total: {
-      usedMicros: all?.usedMicros ?? nothing,
-      count: all?.count ?? 0n,
+      ...total,
       calls: countOf('call'),
       messages: countOf('message'),
       rentals: countOf('number_rental'),
     },
     byMeter: meterSums(lines),
-    byAgent: costliest(of('agent')).map(({ name, ...sum }) => ({ agentId: name, ...amounts(sum) })),
-    byCampaign: costliest(of('campaign')).map(({ name, ...sum }) => ({ campaignId: name, ...amounts(sum) })),
+    byAgent: costliest(withTheRest(total, of('agent'))).map(({ value, ...sum }) => ({
+      agentId: value,
+      ...amounts(sum),
+    })),
+    byCampaign: costliest(withTheRest(total, of('campaign'))).map(({ value, ...sum }) => ({
+      campaignId: value,
+      ...amounts(sum),
+    })),
     byPrefix: costliest(lines.filter(({ meter }) => meter === 'telephony')).map((line) => ({
       prefix: line.prefix,
       seconds: line.quantity,
       ...amounts(line),
     })),
-    byDay: of('day').map(({ name, ...sum }) => ({ day: name ?? '', ...amounts(sum) })),
+    byDay: of('day').map(({ value, ...sum }) => ({ day: value, ...amounts(sum) })),
   }
 }
 
@@ -74,23 +81,11 @@ export async function readWalletActivity(
   workspaceId: WorkspaceId,
   window: StatsWindow,
 ): Promise<WalletActivity> {
-  const [{ rows }, lines] = await Promise.all([
-    sql<HourRow>`
-      select
-        to_char(posted_at at time zone 'UTC', 'YYYY-MM-DD') as day,
-        extract(hour from posted_at at time zone 'UTC')::integer as hour,
-        (coalesce(sum(-amount_micros) filter (where kind = any(${usageKinds}::ledger_transaction_kind[])), 0))::bigint as "usedMicros",
-        count(*) filter (where kind = any(${usageKinds}::ledger_transaction_kind[])) as count,
-        (coalesce(sum(amount_micros) filter (where kind in ('top_up', 'grant')), 0))::bigint as "toppedUpMicros"
-      from ledger_transaction
-      where workspace_id = ${workspaceId} and wallet_sequence <= ${window.newest} and posted_at >= ${window.since}
-      group by day, hour
-      order by day, hour`.execute(db),
-    sumPostings(db, workspaceId, window),
-  ])
-  const days = Map.groupBy(rows, ({ day }) => day)
+  const range = { workspaceId, newest: window.newest, from: window.since }
+  const [hourly, lines] = await Promise.all([sumHours(db, range), sumLines(db, range)])
+  const days = Map.groupBy(hourly, ({ day }) => day)
   const hours = Map.groupBy(
-    rows.filter(({ count }) => count > 0n),
+    hourly.filter(({ count }) => count > 0n),
     ({ hour }) => hour,
   )
   return {
@@ -106,57 +101,118 @@ export async function readWalletActivity(
   }
 }
 
+/** What usage took from a wallet between two instants. */
+export async function readUsed(db: Db, range: LedgerRange): Promise<Micros> {
+  const { rows } = await sql<{ usedMicros: Micros }>`
+    with block_in_range as materialized (${blocksIn(range)})
+    select coalesce(sum(used_micros), 0)::bigint as "usedMicros"
+    from (
+      select used_micros from block_in_range
+      join ledger_block_hour closed on closed.workspace_id = ${range.workspaceId} and closed.block = block_in_range.block
+      where is_whole
+      union all
+      select -amount_micros from (${usageBesidesBlocks(range)}) as row
+    ) as used`.execute(db)
+  return rows[0]?.usedMicros ?? nothing
+}
+
 type HourRow = UsageSum & { day: string; hour: number; toppedUpMicros: Micros }
 
-type SumRow = UsageSum & { dimension: 'all' | 'kind' | 'agent' | 'campaign' | 'day'; name: string | null }
-
-/** One look at the window for all that the transactions themselves say. */
-async function sumTransactions(
-  db: Db,
-  workspaceId: WorkspaceId,
-  { since, newest }: StatsWindow,
-): Promise<SumRow[]> {
-  const { rows } = await sql<SumRow>`
+async function sumHours(db: Db, range: LedgerRange): Promise<HourRow[]> {
+  const { rows } = await sql<HourRow>`
+    with block_in_range as materialized (${blocksIn(range)})
     select
-      case grouping(kind, agent_id, campaign_id, day)
-        when 7 then 'kind' when 11 then 'agent' when 13 then 'campaign' when 14 then 'day' else 'all'
-      end as dimension,
-      coalesce(kind::text, agent_id, campaign_id, day) as name,
-      coalesce(sum(used_micros), 0)::bigint as "usedMicros",
-      count(*) as count
+      to_char(hour at time zone 'UTC', 'YYYY-MM-DD') as day,
+      extract(hour from hour at time zone 'UTC')::integer as hour,
+      sum(used_micros)::bigint as "usedMicros", sum(usages)::bigint as count, sum(topped_up_micros)::bigint as "toppedUpMicros"
     from (
-      select kind, agent_id, campaign_id, to_char(posted_at at time zone 'UTC', 'YYYY-MM-DD') as day,
-        -amount_micros as used_micros
-      from ledger_transaction
-      where workspace_id = ${workspaceId} and wallet_sequence <= ${newest} and posted_at >= ${since}
-        and kind = any(${usageKinds}::ledger_transaction_kind[])
+      select closed.hour, used_micros, usages, topped_up_micros
+      from block_in_range
+      join ledger_block_hour closed on closed.workspace_id = ${range.workspaceId} and closed.block = block_in_range.block
+      where is_whole
+      union all
+      select date_trunc('hour', posted_at, 'UTC'),
+        case when ${isUsage} then -amount_micros else 0 end, case when ${isUsage} then 1 else 0 end,
+        case when kind in ('top_up', 'grant') then amount_micros else 0 end
+      from (${rowsBesidesBlocks(range, sql`kind, amount_micros, posted_at`)}) as row
+    ) as booked
+    group by booked.hour
+    order by booked.hour`.execute(db)
+  return rows
+}
+
+type SumRow = UsageSum & { facet: 'kind' | 'agent' | 'campaign' | 'day'; value: string }
+
+/** All that the transactions themselves say of usage. What names no agent, or no campaign, has no row. */
+async function sumTransactions(db: Db, range: LedgerRange): Promise<SumRow[]> {
+  const { rows } = await sql<SumRow>`
+    with block_in_range as materialized (${blocksIn(range)})
+    select facet, value, sum(used_micros)::bigint as "usedMicros", sum(usages)::bigint as count
+    from (
+      select facet, value, used_micros, usages
+      from block_in_range
+      join ledger_block_facet closed on closed.workspace_id = ${range.workspaceId} and closed.block = block_in_range.block
+      where is_whole
+      union all
+      select 'day', to_char(hour at time zone 'UTC', 'YYYY-MM-DD'), used_micros, usages
+      from block_in_range
+      join ledger_block_hour closed on closed.workspace_id = ${range.workspaceId} and closed.block = block_in_range.block
+      where is_whole
+      union all
+      select facet.facet, facet.value, -amount_micros, 1
+      from (${usageBesidesBlocks(range)}) as row
+      cross join lateral (values
+        ('kind', kind::text), ('agent', agent_id), ('campaign', campaign_id),
+        ('day', to_char(posted_at at time zone 'UTC', 'YYYY-MM-DD'))
+      ) as facet (facet, value)
+      where facet.value is not null
     ) as used
-    group by grouping sets ((), (kind), (agent_id), (campaign_id), (day))
-    order by name`.execute(db)
+    group by facet, value
+    having sum(usages) > 0
+    order by facet, value`.execute(db)
   return rows
 }
 
 type LineRow = UsageSum & { meter: Meter; prefix: string | null; quantity: bigint }
 
 /** What the postings say besides: the meters, and where calls went. */
-async function sumPostings(
-  db: Db,
-  workspaceId: WorkspaceId,
-  { since, newest }: StatsWindow,
-): Promise<LineRow[]> {
+async function sumLines(db: Db, range: LedgerRange): Promise<LineRow[]> {
   const { rows } = await sql<LineRow>`
-    select
-      left(p.credit_account::text, -length('_revenue')) as meter, p.prefix,
-      coalesce(sum(p.quantity), 0)::bigint as quantity,
-      sum(p.amount_micros)::bigint as "usedMicros",
-      count(*) as count
-    from ledger_transaction t
-    join posting p using (workspace_id, wallet_sequence)
-    where t.workspace_id = ${workspaceId} and t.wallet_sequence <= ${newest} and t.posted_at >= ${since}
-      and t.kind = any(${usageKinds}::ledger_transaction_kind[])
-    group by p.credit_account, p.prefix
-    order by p.credit_account, p.prefix`.execute(db)
+    with block_in_range as materialized (${blocksIn(range)})
+    select left(account::text, -length('_revenue')) as meter, nullif(prefix, '') as prefix,
+      sum(quantity)::bigint as quantity, sum(amount_micros)::bigint as "usedMicros", sum(lines)::bigint as count
+    from (
+      select account, prefix, quantity, closed.amount_micros, lines
+      from block_in_range
+      join ledger_block_line closed on closed.workspace_id = ${range.workspaceId} and closed.block = block_in_range.block
+      where is_whole
+      union all
+      select p.credit_account, coalesce(p.prefix, ''), coalesce(p.quantity, 0), p.amount_micros, 1
+      from (${usageBesidesBlocks(range)}) as row
+      cross join lateral (
+        select credit_account, prefix, quantity, amount_micros from posting
+        where posting.workspace_id = ${range.workspaceId} and posting.wallet_sequence = row.wallet_sequence
+        offset 0
+      ) as p
+    ) as line
+    group by account, prefix
+    order by account, prefix`.execute(db)
   return rows
+}
+
+const isUsage = sql`kind = any(${usageKinds}::ledger_transaction_kind[])`
+
+function usageBesidesBlocks(range: LedgerRange): RawBuilder<unknown> {
+  const columns = sql`kind, agent_id, campaign_id, amount_micros, posted_at`
+  return rowsBesidesBlocks(range, columns, [isUsage])
+}
+
+/** With what names none, as null: whatever of the total the named ones lack. */
+function withTheRest(total: UsageSum, named: readonly SumRow[]): (UsageSum & { value: string | null })[] {
+  const { usedMicros, count } = added(named)
+  if (count === total.count) return [...named]
+  const rest = { usedMicros: micros(total.usedMicros - usedMicros), count: total.count - count }
+  return [...named, { value: null, ...rest }]
 }
 
 function meterSums(lines: readonly LineRow[]): UsageStats['byMeter'] {

@@ -11,6 +11,7 @@ import { chainedPosting, chainedRow } from './chained-row.ts'
 import { readRateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 import { usageName } from './usage-event.ts'
+import { findWrongBlocks } from './verify-blocks.ts'
 import { findWrongHolds } from './verify-holds.ts'
 import { findUnexplainedRentals, findWrongNumbers } from './verify-rentals.ts'
 import { findUnbackedTopUps } from './verify-top-ups.ts'
@@ -185,6 +186,7 @@ async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[
   breaks.push(...(await findUnbackedTopUps(trx, mostBreaks)))
   breaks.push(...(await findWrongHolds(trx, mostBreaks)))
   breaks.push(...(await findWrongNumbers(trx, mostBreaks)))
+  breaks.push(...(await findWrongBlocks(trx, mostBreaks)))
   return breaks
 }
 

@@ -11,6 +11,7 @@ import { readWorkerConfig, type PaddleConfig, type WorkerConfig } from '../runti
 import { createLog, type Log } from '../runtime/log.ts'
 import { createWorkerMetrics, serveMetrics, type PaddleCallSeen } from '../runtime/metrics.ts'
 import { closeOnSignal } from '../runtime/shutdown.ts'
+import { startBlockSweep } from './block-sweep.ts'
 import { startHeartbeatWorker, watchHeartbeat } from './heartbeat.ts'
 import { startChargeWorker, type Charging } from './charge-worker.ts'
 import { startMoneyInSweeps } from './money-in-sweep.ts'
@@ -110,6 +111,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     startRelay({ db, log, queueNamed: queues.named }),
     ...startSweeps({ db, log, batch, queueNamed: queues.named }),
     ...startMoneyInSweeps({ db, log, queueNamed: queues.named }),
+    startBlockSweep({ db, log }),
     watchHeartbeat(context, { db, onWedged: () => process.exit(1) }),
   ]
   const rounds = createRounds({

@@ -65,6 +65,10 @@ const tables = [
   'idempotent_request',
   'schedule',
   'schedule_round',
+  'ledger_block',
+  'ledger_block_facet',
+  'ledger_block_hour',
+  'ledger_block_line',
 ]
 
 describe('a worker', () => {
@@ -133,6 +137,8 @@ describe('a worker', () => {
     'forget the audit log': sql`delete from audit_log`,
     'empty what it may only add to': sql`truncate top_up_step, audit_log, paddle_event, top_up`,
     'drop what stops a double charge': sql`drop index top_up_one_open_recharge`,
+    'change a closed block': sql`update ledger_block_facet set used_micros = 0`,
+    'delete a closed block': sql`delete from ledger_block`,
     'give a wallet to somebody else': sql`update wallet set workspace_id = 'ws_mine'`,
     'delete a workspace': sql`delete from workspace`,
     'change what Paddle told': sql`update paddle_event set body = '{}'`,

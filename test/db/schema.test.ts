@@ -31,6 +31,10 @@ const workspaceTables = [
   'campaign',
   'api_key',
   'idempotent_request',
+  'ledger_block',
+  'ledger_block_facet',
+  'ledger_block_hour',
+  'ledger_block_line',
 ]
 
 describe('every table that belongs to a workspace', () => {
