@@ -113,7 +113,13 @@ export function decideRental(
 }
 
 /** Whether a fee can be paid from what is available. One of nothing always can, also by a wallet below zero. */
-export function canPay({ availableMicros, feeMicros }: { availableMicros: Micros; feeMicros: Micros }): boolean {
+export function canPay({
+  availableMicros,
+  feeMicros,
+}: {
+  availableMicros: Micros
+  feeMicros: Micros
+}): boolean {
   return feeMicros === 0n || feeMicros <= availableMicros
 }
 
