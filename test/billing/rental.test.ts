@@ -47,7 +47,11 @@ describe('a month', () => {
     ['rests until it starts', -1, { decision: 'rest', nextLookAt: due }],
     ['is billed as it starts', 0, { decision: 'bill', period: secondMonth }],
     ['is billed afterwards', 1, { decision: 'bill', period: secondMonth }],
-    ['is billed long afterwards, before the ones that followed', 95 * dayMs, { decision: 'bill', period: secondMonth }],
+    [
+      'is billed long afterwards, before the ones that followed',
+      95 * dayMs,
+      { decision: 'bill', period: secondMonth },
+    ],
   ] as const)('%s', ([, ms, decision]) => {
     expect(decide({}, after(due, ms))).toEqual(decision)
   })
@@ -69,7 +73,11 @@ describe('a cancellation', () => {
   test.for([
     ['waits for the end of the month that is paid', -1, { decision: 'rest', nextLookAt: cancelAt }],
     ['comes to pass as it ends', 0, { decision: 'release', reason: 'cancelled' }],
-    ['comes to pass afterwards, and nothing more is billed', 40 * dayMs, { decision: 'release', reason: 'cancelled' }],
+    [
+      'comes to pass afterwards, and nothing more is billed',
+      40 * dayMs,
+      { decision: 'release', reason: 'cancelled' },
+    ],
   ] as const)('%s', ([, ms, decision]) => {
     expect(decide({ cancelAt }, after(due, ms))).toEqual(decision)
   })
@@ -115,7 +123,11 @@ describe('what cannot be paid', () => {
   ] as const)('is tried again every whole day: %s', ([, ms, days]) => {
     const decision = decide({ pastDueAt }, after(pastDueAt, ms), short)
 
-    expect(decision).toMatchObject({ state: 'past_due', pastDueAt, nextLookAt: after(pastDueAt, days * dayMs) })
+    expect(decision).toMatchObject({
+      state: 'past_due',
+      pastDueAt,
+      nextLookAt: after(pastDueAt, days * dayMs),
+    })
   })
 
   test.for([
