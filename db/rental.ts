@@ -24,6 +24,7 @@ import { hashOfKey, postLedgerTransactions, type LedgerPost } from './ledger.ts'
 import {
   changePhoneNumber,
   findPhoneNumber,
+  findRentalAt,
   insertPhoneNumber,
   insertRentalPeriod,
   listRentalPeriods,
@@ -35,7 +36,7 @@ import type { RateBook } from './rate-book.ts'
 import { decideWalletRecharge, type Recharged } from './recharge.ts'
 import type { Tx } from './schema.ts'
 import { stageJob } from './staged-job.ts'
-import type { LockedWallet } from './wallet.ts'
+import { lockWallet, type LockedWallet } from './wallet.ts'
 
 /** What a transaction about rents goes by. */
 export type RentalContext = { now: Date; prices: RateBook }
@@ -116,8 +117,15 @@ export async function noteRentedNumber(
   const phoneNumberId = phoneNumberIdOf(wallet.workspaceId, rented)
   const known = await findPhoneNumber(trx, wallet.workspaceId, { phoneNumberId })
   if (known !== null) return { outcome: 'known' }
-  const { outcome } = await openRental(trx, wallet, rented, context)
-  return { outcome: outcome === 'rented' ? 'rented' : 'taken' }
+  const { phoneNumber, rentedAt } = rented
+  const earlier = await findRentalAt(trx, wallet.workspaceId, { phoneNumber, at: rentedAt })
+  const { outcome, number } = await openRental(trx, wallet, rented, context)
+  if (outcome !== 'rented') return { outcome: 'taken' }
+  // News that this rental was over came before it, and ended the one before for want of this one.
+  const endedAt = earlier?.givenBackAt ?? null
+  const again = endedAt !== null && endedAt > rentedAt ? await lockWallet(trx, wallet.workspaceId) : null
+  if (endedAt !== null && again !== null) await giveBackNumber(trx, again, number, endedAt, context)
+  return { outcome: 'rented' }
 }
 
 /** Ends with the month that is paid; at once when that is over and the next one cannot be paid. */

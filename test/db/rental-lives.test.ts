@@ -117,7 +117,7 @@ async function act(life: Life, what: Action, now: number): Promise<void> {
       noteRentedNumber(trx, locked, { phoneNumber: what.phone, rentedAt: new Date(anchor) }, context),
     )
     expect(outcome).toBe(isTaken ? 'taken' : 'rented')
-    if (!isTaken) await openInModel(life, { phone: what.phone, anchor }, now)
+    if (!isTaken) await openInModel(life, { phone: what.phone, anchor }, now, model.note)
   } else if (what.act === 'credit') {
     const lines = [aLine({ net: cents(BigInt(what.cents)), workspaceId })]
     await bringTransaction(db, aTransaction(payer, { lines }), new Date(now))
@@ -191,6 +191,7 @@ async function openInModel(
   { db, payer, wallet }: Life,
   rental: { phone: string; anchor: number },
   now: number,
+  open = model.open,
 ): Promise<void> {
   const { phone_number_id: id } = await db
     .selectFrom('phone_number')
@@ -199,7 +200,7 @@ async function openInModel(
     .where('phone_number', '=', rental.phone)
     .where('anchor_at', '=', new Date(rental.anchor))
     .executeTakeFirstOrThrow()
-  model.open(wallet, { id, ...rental }, now)
+  open(wallet, { id, ...rental }, now)
 }
 
 /** One call that lasts, and for which so much is held. */

@@ -360,11 +360,8 @@ describe('a month for nothing', () => {
     ownDb: db,
   }) => {
     const workspaceId = await givenWorkspace(db)
-    const free = { workspace_id: workspaceId, meter: 'number_rental', rate: '"0"', prefix: '' }
-    await db
-      .insertInto('workspace_rate')
-      .values({ ...free, effective_from: january, created_at: january })
-      .execute()
+    await sql`insert into workspace_rate (workspace_id, meter, effective_from, created_at, rate)
+      values (${workspaceId}, 'number_rental', ${january}, ${january}, '"0"')`.execute(db)
     await db.transaction().execute((trx) =>
       postUsage(
         trx,

@@ -13,6 +13,8 @@ export type ModelNumber = {
   suspended: number | null
   cancel: number | null
   released: number | null
+  /** Since when the telephony service has it back, where it said so. */
+  givenBack: number | null
   nextLook: number | null
 }
 
@@ -76,10 +78,26 @@ export function open(
     suspended: null,
     cancel: null,
     released: null,
+    givenBack: null,
     nextLook: anchor,
   }
   wallet.numbers.push(number)
   settle(wallet, [number], now)
+}
+
+/** News of a rental: it may be over already, by news that was taken for that of the rental before it. */
+export function note(
+  wallet: ModelWallet,
+  rental: Pick<ModelNumber, 'id' | 'phone' | 'anchor'>,
+  now: number,
+): void {
+  const before = wallet.numbers
+    .filter(({ phone, anchor }) => phone === rental.phone && anchor <= rental.anchor)
+    .toSorted((one, other) => other.anchor - one.anchor)[0]
+  open(wallet, rental, now)
+  const ended = before?.givenBack ?? null
+  const number = live(wallet, rental.phone)
+  if (number !== undefined && ended !== null && ended > rental.anchor) giveBack(wallet, number, ended, now)
 }
 
 export function cancel(wallet: ModelWallet, number: ModelNumber, now: number): void {
@@ -99,6 +117,7 @@ export function cancelNow(wallet: ModelWallet, number: ModelNumber, now: number)
 export function giveBack(wallet: ModelWallet, number: ModelNumber, since: number, now: number): void {
   payUntil(wallet, number, Math.min(since, number.cancel ?? since))
   release(number, now)
+  number.givenBack = since
   const tooMuch = number.paid.filter(({ starts, fee }) => starts >= since && fee > 0n)
   for (const { starts, fee } of tooMuch) {
     wallet.balance += fee
