@@ -31,6 +31,9 @@ const workspaceTables = [
   'campaign',
   'api_key',
   'idempotent_request',
+  'phone_number',
+  'rental_period',
+  'phone_number_step',
 ]
 
 describe('every table that belongs to a workspace', () => {
