@@ -12,7 +12,15 @@ export const askers = ['nobody', 'read', 'write', 'admin', 'revoked', 'stranger'
 export type Asker = (typeof askers)[number]
 
 /** What an id in an address or a body names. */
-export type GivenKind = 'workspace' | 'key' | 'call' | 'campaign' | 'topup' | 'card' | 'transaction' | 'number'
+export type GivenKind =
+  | 'workspace'
+  | 'key'
+  | 'call'
+  | 'campaign'
+  | 'topup'
+  | 'card'
+  | 'transaction'
+  | 'number'
 
 export type AccessRow = {
   own: string
