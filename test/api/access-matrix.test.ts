@@ -133,9 +133,10 @@ async function givenRevokedKey(db: Db, workspaceId: WorkspaceId): Promise<string
   })
 }
 
-/** What a route is about, new for every asker; a card once, because a wallet has one. */
+/** What a route is about, new for every asker; a card once, because a wallet has one, and a number, which costs. */
 function giveTo(db: Db, paddle: TestPaddle) {
   const cards = new Map<WorkspaceId, string>()
+  const numbers = new Map<WorkspaceId, string>()
   const give: Record<GivenKind, (workspaceId: WorkspaceId) => Promise<string> | string> = {
     workspace: (workspaceId) => workspaceId,
     key: async (workspaceId) => {
@@ -183,7 +184,11 @@ function giveTo(db: Db, paddle: TestPaddle) {
       return card
     },
     transaction: (workspaceId) => walletTransactionId(workspaceId, 1n),
-    number: async (workspaceId) => (await givenNumber(db, workspaceId)).phoneNumberId,
+    number: async (workspaceId) => {
+      const number = numbers.get(workspaceId) ?? (await givenNumber(db, workspaceId)).phoneNumberId
+      numbers.set(workspaceId, number)
+      return number
+    },
   }
   return async (row: AccessRow, workspaceId: WorkspaceId): Promise<string> =>
     row.given === undefined ? '' : await give[row.given](workspaceId)

@@ -255,7 +255,7 @@ test('a worker that is killed right after its commit leaves a number rented once
   const workspaceId = await givenWorkspace(db)
 
   const doomed = await startWorkers({ place: doomedPlace })
-  const held = proxy.holdCommitOf('rental_period')
+  const held = proxy.holdCommitOf('rented')
   const job = await add(queue, rented(workspaceId, daysAgo(1)))
   const letGo = await held
   await doomed.kill()
