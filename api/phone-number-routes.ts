@@ -5,10 +5,9 @@
 import { z } from 'zod'
 
 import { nextPeriod, explainRental, phoneNumberStates, rentalReasons } from '../billing/rental.ts'
-import { phoneNumberId } from '../billing/ids.ts'
+import { phoneNumberId, type WorkspaceId } from '../billing/ids.ts'
 import { walletTransactionId } from '../billing/wallet-transaction.ts'
 import { isUnderWay } from '../db/admission.ts'
-import { readClock } from '../db/clock.ts'
 import {
   findPhoneNumber,
   listPhoneNumbers,
@@ -63,6 +62,10 @@ const numberWithHistory = z.object({
           .string()
           .nullable()
           .meta({ examples: ['txn_0000001a9f86d081'] }),
+        reversal_id: z
+          .string()
+          .nullable()
+          .meta({ description: 'The wallet transaction by which the month was given back.' }),
       }),
     )
     .meta({ description: 'The months that were paid, newest first; 120 at most.' }),
@@ -173,7 +176,7 @@ function registerReads(api: Api, { db }: RouteContext): void {
       const number = await findPhoneNumber(db, workspaceId, { phoneNumberId: request.params.id })
       if (number === null) throw noSuchNumber()
       const [periods, steps, quotation] = await Promise.all([
-        listRentalPeriods(db, number, mostPeriods),
+        listRentalPeriods(db, number, { limit: mostPeriods }),
         listRentalSteps(db, number, mostSteps),
         prices.quoteNow(),
       ])
@@ -184,8 +187,8 @@ function registerReads(api: Api, { db }: RouteContext): void {
           ends_at: period.endsAt.toISOString(),
           amount_usd: exactUsd(period.amountMicros),
           billed_at: period.billedAt.toISOString(),
-          transaction_id:
-            period.walletSequence === null ? null : walletTransactionId(workspaceId, period.walletSequence),
+          transaction_id: transactionId(workspaceId, period.walletSequence),
+          reversal_id: transactionId(workspaceId, period.reversalSequence),
         })),
         history: steps.map((step) => ({
           state: step.state,
@@ -211,8 +214,8 @@ function registerCancel(api: Api, { db }: RouteContext): void {
       schema: {
         summary: 'Cancel a number',
         description:
-          'It ends with the month that is paid, or with `now=true` at once; what was paid is not given back. One whose month is ' +
-          'owed ends at once. Asking again changes nothing; renting it again before it has ended withdraws the cancellation.',
+          'It ends with the month that is paid, or with `now=true` at once; what was paid is not given back, and a month that has ' +
+          'begun is paid first. One whose month is owed ends at once, and owes nothing more. Asking again changes nothing; renting it again before it has ended withdraws the cancellation.',
         tags,
         params,
         querystring: z.strictObject({ now: flag.prefault('false') }),
@@ -221,15 +224,14 @@ function registerCancel(api: Api, { db }: RouteContext): void {
     },
     async (request) => {
       const cancelled = await withLockedWallet(db, workspaceOf(request), async (trx, wallet) => {
-        const now = await readClock(trx)
+        const quotation = await prices.quoteIn(trx)
         const number = await findPhoneNumber(trx, wallet.workspaceId, { phoneNumberId: request.params.id })
         if (number === null) throw noSuchNumber()
-        return request.query.now
-          ? await releaseNumber(trx, number, 'cancelled_at_once', now)
-          : await cancelNumber(trx, number, now)
+        const cancel = request.query.now ? releaseNumber : cancelNumber
+        return { number: await cancel(trx, wallet, number, quotation), ...quotation }
       })
       if (cancelled === null) throw noWallet()
-      return numberJson(cancelled, (await prices.quoteNow()).prices)
+      return numberJson(cancelled.number, cancelled.prices)
     },
   )
 }
@@ -251,6 +253,10 @@ function numberJson(number: PhoneNumber, prices: RateBook): z.output<typeof numb
     suspended_at: text(number.suspendedAt),
     released_at: text(number.releasedAt),
   }
+}
+
+function transactionId(workspaceId: WorkspaceId, sequence: bigint | null): string | null {
+  return sequence === null ? null : walletTransactionId(workspaceId, sequence)
 }
 
 function text(instant: Date | null): string | null {

@@ -108,7 +108,7 @@ export function registerWalletTransactionRoutes(api: Api, { db, log }: RouteCont
       schema: {
         summary: 'All wallet transactions that the filters find, newest first, as CSV',
         description:
-          'Amounts are exact decimals. Text that a spreadsheet would take for a formula has an apostrophe before it.',
+          'Amounts are exact decimals. Columns are found by their names in the first line; new ones come at the end. Text that a spreadsheet would take for a formula has an apostrophe before it.',
         tags: ['Wallet'],
         querystring: csvQuery,
         response: { 200: { content: { 'text/csv': { schema: z.unknown().meta({ type: 'string' }) } } } },
@@ -140,7 +140,7 @@ function filterOf({ type, kind, ...query }: FilterQuery): WalletTransactionFilte
     ...(kind === undefined ? [] : [[kind]]),
     ...(query.call_id === undefined ? [] : [['call' as const]]),
     ...(query.chat_id === undefined ? [] : [['message' as const]]),
-    ...(query.number === undefined ? [] : [['number_rental' as const]]),
+    ...(query.number === undefined ? [] : [['number_rental' as const, 'reversal' as const]]),
   ]
   return {
     kinds:
@@ -192,6 +192,9 @@ const columns: readonly (keyof WalletTransactionJson)[] = [
   'topup_id',
   'agent_id',
   'campaign_id',
+  // Added later, at the end, so that whoever counts columns still finds the others.
+  'phone_number_id',
+  'period_start',
 ]
 
 async function* csvChunks(

@@ -50,6 +50,8 @@ export type LedgerTransactionDraft = {
   /** The signed effect on the wallet: negative is a debit. */
   readonly amountMicros: Micros
   readonly rateCardId: string | null
+  /** Of a reversal: the idempotency key of what it undoes. */
+  readonly reverses?: string | undefined
   readonly occurredAt: Date
   readonly postings: readonly PostingDraft[]
 }
@@ -142,6 +144,25 @@ export function draftRental(rental: {
 /** The idempotency key of a rental period: `rental/<number>/<day on which it starts>`. */
 export function rentalKey(rental: { readonly phoneNumberId: string; readonly startsAt: Date }): string {
   return `rental/${rental.phoneNumberId}/${rental.startsAt.toISOString().slice(0, 10)}`
+}
+
+/**
+ * What undoes a booked fact: the same movements the other way round. Its key is made of the other's, so a fact is undone once; it
+ * counts for the same time, so that sums over a time come out as if neither had been.
+ */
+export function draftReversal(reversed: LedgerTransactionDraft): LedgerTransactionDraft {
+  return balanced({
+    ...reversed,
+    kind: 'reversal',
+    idempotencyKey: `reversal/${reversed.idempotencyKey}`,
+    amountMicros: micros(0n - reversed.amountMicros),
+    reverses: reversed.idempotencyKey,
+    postings: reversed.postings.map((posting) => ({
+      ...posting,
+      debitAccount: posting.creditAccount,
+      creditAccount: posting.debitAccount,
+    })),
+  })
 }
 
 /**

@@ -65,7 +65,8 @@ const releasedAfterMs = 7 * dayMs
  *
  * Units:  `availableMicros` is the balance less holds; `feeMicros` the price of the next period, null when it has none.
  * Shape:  states begin when a look finds them, so an outage of ours never costs anybody a number: after it, the days of grace
- *         are all still to come. Without a price nobody can pay, so nobody is suspended for it.
+ *         are all still to come. Without a price nobody can pay, so nobody is suspended for it, and the days of grace begin
+ *         when there is one again.
  */
 export function decideRental(
   facts: RentalFacts,
@@ -79,21 +80,20 @@ export function decideRental(
       : { decision: 'rest', nextLookAt: cancelAt }
   }
   if (now < period.startsAt) return { decision: 'rest', nextLookAt: period.startsAt }
-  if (feeMicros !== null && feeMicros <= availableMicros) return { decision: 'bill', period }
+  if (feeMicros !== null && canPay({ availableMicros, feeMicros })) return { decision: 'bill', period }
 
-  const pastDueAt = facts.pastDueAt ?? now
   if (feeMicros === null) {
-    const state = facts.suspendedAt === null ? 'past_due' : 'suspended'
-    const nextLookAt = nextDay(pastDueAt, now)
+    const isSuspended = facts.suspendedAt !== null
     return {
       decision: 'owe',
-      state,
+      state: isSuspended ? 'suspended' : 'past_due',
       reason: 'no_price',
-      pastDueAt,
-      suspendedAt: facts.suspendedAt,
-      nextLookAt,
+      pastDueAt: now,
+      suspendedAt: isSuspended ? now : null,
+      nextLookAt: nextDay(now, now),
     }
   }
+  const pastDueAt = facts.pastDueAt ?? now
   if (facts.suspendedAt !== null && now.getTime() >= facts.suspendedAt.getTime() + releasedAfterMs) {
     return { decision: 'release', reason: 'unpaid' }
   }
@@ -110,6 +110,17 @@ export function decideRental(
       suspendedAt === null ? null : new Date(suspendedAt.getTime() + releasedAfterMs),
     ),
   }
+}
+
+/** Whether a fee can be paid from what is available. One of nothing always can, also by a wallet below zero. */
+export function canPay({
+  availableMicros,
+  feeMicros,
+}: {
+  availableMicros: Micros
+  feeMicros: Micros
+}): boolean {
+  return feeMicros === 0n || feeMicros <= availableMicros
 }
 
 /** The period that is to be billed next. */

@@ -100,33 +100,39 @@ const ofTopUp = ({ reference }: LedgerFact): WalletTransactionSubject => ({
 })
 const ofWallet = (): WalletTransactionSubject => ({ of: 'wallet' })
 
+/** `rental/<number>/<day>`, which the key of a reversal has behind a word of its own. */
+const ofNumber = ({ idempotencyKey, reference }: LedgerFact): WalletTransactionSubject => {
+  const [periodStart = '', phoneNumberId = ''] = idempotencyKey.split('/').toReversed()
+  return { of: 'number', number: reference, phoneNumberId, periodStart }
+}
+const describeMonth = ({ reference, idempotencyKey }: LedgerFact): string =>
+  `Rental of ${reference}, the month from ${idempotencyKey.split('/').at(-1)}`
+const isOfNumber = ({ idempotencyKey }: LedgerFact): boolean => idempotencyKey.startsWith('reversal/rental/')
+
 const subjects: Record<LedgerTransactionKind, (fact: LedgerFact) => WalletTransactionSubject> = {
   call: ({ reference }) => ({ of: 'call', callId: reference }),
   message: ({ idempotencyKey, reference }) => {
     const messageId = idempotencyKey.slice('message/'.length)
     return { of: 'message', messageId, chatId: reference === messageId ? null : reference }
   },
-  number_rental: ({ idempotencyKey, reference }) => {
-    const [, phoneNumberId = '', periodStart = ''] = idempotencyKey.split('/')
-    return { of: 'number', number: reference, phoneNumberId, periodStart }
-  },
+  number_rental: ofNumber,
   top_up: ofTopUp,
   refund: ofTopUp,
   chargeback: ofTopUp,
   grant: ofWallet,
   adjustment: ofWallet,
-  reversal: ofWallet,
+  reversal: (fact) => (isOfNumber(fact) ? ofNumber(fact) : ofWallet()),
 }
 
 const descriptions: Record<LedgerTransactionKind, (fact: LedgerFact, isDebit: boolean) => string> = {
   call: ({ reference }) => `Call ${reference}`,
   message: ({ reference }) => `Chat message in ${reference}`,
-  number_rental: ({ reference, idempotencyKey }) =>
-    `Rental of ${reference}, the month from ${idempotencyKey.split('/')[2]}`,
+  number_rental: describeMonth,
   top_up: ({ reference }) => `Funds added by ${reference}`,
   grant: ({ idempotencyKey }) => (idempotencyKey === 'grant/signup' ? 'Signup credit' : 'Credit given'),
   refund: ({ reference }, isDebit) => `Refund of ${reference}${isDebit ? '' : ' taken back'}`,
   chargeback: ({ reference }, isDebit) => `Dispute of ${reference}${isDebit ? '' : ' won'}`,
   adjustment: ({ reference }) => `Adjustment ${reference}`,
-  reversal: ({ reference }) => `Reversal of ${reference}`,
+  reversal: (fact) =>
+    isOfNumber(fact) ? `${describeMonth(fact)}, given back` : `Reversal of ${fact.reference}`,
 }

@@ -110,7 +110,7 @@ function extendChain(wallet: LockedWallet, posts: readonly LedgerPost[], postedA
       amountMicros: draft.amountMicros,
       balanceAfterMicros: balanceMicros,
       rateCardId: draft.rateCardId,
-      reverses: null,
+      reverses: draft.reverses ?? null,
       occurredAt: draft.occurredAt,
       postedAt,
       postings: draft.postings.map((posting, index) => ({ line: index + 1, ...posting })),
@@ -146,10 +146,11 @@ async function insertChains(trx: Tx, chains: readonly Chain[]): Promise<void> {
     ), booked as (
       insert into ledger_transaction (
         workspace_id, wallet_sequence, idempotency_key, kind, reference, agent_id, campaign_id, amount_micros,
-        balance_after_micros, rate_card_id, occurred_at, posted_at, payload_hash, hash)
+        balance_after_micros, rate_card_id, reverses, occurred_at, posted_at, payload_hash, hash)
       select
         workspace_id, wallet_sequence, idempotency_key, kind::ledger_transaction_kind, reference, agent_id,
-        campaign_id, amount_micros, balance_after_micros, rate_card_id, occurred_at, posted_at, payload_hash, hash
+        campaign_id, amount_micros, balance_after_micros, rate_card_id, reverses, occurred_at, posted_at,
+        payload_hash, hash
       from unnest(
         ${textArray(row.map((each) => each.workspaceId))}::text[],
         ${bigintArray(row.map((each) => each.walletSequence))}::bigint[],
@@ -161,13 +162,14 @@ async function insertChains(trx: Tx, chains: readonly Chain[]): Promise<void> {
         ${bigintArray(row.map((each) => each.amountMicros))}::bigint[],
         ${bigintArray(row.map((each) => each.balanceAfterMicros))}::bigint[],
         ${textArray(row.map((each) => each.rateCardId))}::text[],
+        ${textArray(row.map((each) => each.reverses))}::text[],
         ${instantArray(row.map((each) => each.occurredAt))}::timestamptz[],
         ${instantArray(row.map((each) => each.postedAt))}::timestamptz[],
         ${byteaArray(row.map((each) => each.payloadHash))}::bytea[],
         ${byteaArray(rows.map((each) => each.hash))}::bytea[]
       ) as draft (
         workspace_id, wallet_sequence, idempotency_key, kind, reference, agent_id, campaign_id, amount_micros,
-        balance_after_micros, rate_card_id, occurred_at, posted_at, payload_hash, hash)
+        balance_after_micros, rate_card_id, reverses, occurred_at, posted_at, payload_hash, hash)
     ), moved_money as (
       insert into posting (
         workspace_id, wallet_sequence, line, debit_account, credit_account, amount_micros, quantity, prefix)

@@ -99,7 +99,34 @@ export async function listPhoneNumbers(
   return { numbers, total }
 }
 
-/** Those whose turn has come, the one that was due first first. */
+/**
+ * The rental that news of that time are about: the newest that had begun by then, even if it has ended. `givenBackAt`: since when
+ * the telephony service has it back, where it said so.
+ */
+export async function findRentalAt(
+  db: Db,
+  workspaceId: WorkspaceId,
+  { phoneNumber, at }: { phoneNumber: string; at: Date },
+): Promise<{ number: PhoneNumber; givenBackAt: Date | null } | null> {
+  const number = await selectPhoneNumbers(db)
+    .where('workspace_id', '=', workspaceId)
+    .where('phone_number', '=', phoneNumber)
+    .where('anchor_at', '<=', at)
+    .orderBy('anchor_at', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  if (number === undefined) return null
+  const step = await db
+    .selectFrom('phone_number_step')
+    .select(sql<Date>`(detail->>'released_at')::timestamptz`.as('givenBackAt'))
+    .where('workspace_id', '=', workspaceId)
+    .where('phone_number_id', '=', number.phoneNumberId)
+    .where('reason', '=', 'given_back')
+    .executeTakeFirst()
+  return { number, givenBackAt: step?.givenBackAt ?? null }
+}
+
+/** Those whose turn has come, the one whose next month starts first first. */
 export async function lockDuePhoneNumbers(
   trx: Tx,
   wallet: LockedWallet,
@@ -109,7 +136,7 @@ export async function lockDuePhoneNumbers(
   return await selectPhoneNumbers(trx)
     .where('workspace_id', '=', wallet.workspaceId)
     .where('next_look_at', '<=', now)
-    .orderBy('next_look_at')
+    .orderBy('paid_until')
     .orderBy('phone_number_id')
     .limit(limit)
     .forUpdate()
@@ -204,27 +231,39 @@ export async function insertRentalPeriod(
     .execute()
 }
 
-/** Newest first. */
+/** Newest first; those that start then or later, when that is given. */
 export async function listRentalPeriods(
   db: Db,
   { workspaceId, phoneNumberId }: Pick<PhoneNumber, 'workspaceId' | 'phoneNumberId'>,
-  limit: number,
-): Promise<RentalPeriodRow[]> {
+  { startingFrom, limit }: { startingFrom?: Date; limit?: number },
+): Promise<(RentalPeriodRow & { reversalSequence: bigint | null })[]> {
   return await db
-    .selectFrom('rental_period')
+    .selectFrom('rental_period as p')
+    .leftJoin('ledger_transaction as paid', (join) =>
+      join
+        .onRef('paid.workspace_id', '=', 'p.workspace_id')
+        .onRef('paid.wallet_sequence', '=', 'p.wallet_sequence'),
+    )
+    .leftJoin('ledger_transaction as reversal', (join) =>
+      join
+        .onRef('reversal.workspace_id', '=', 'paid.workspace_id')
+        .onRef('reversal.reverses', '=', 'paid.idempotency_key'),
+    )
     .select([
-      'period',
-      'starts_at as startsAt',
-      'ends_at as endsAt',
-      'amount_micros as amountMicros',
-      'rate_card_id as rateCardId',
-      'wallet_sequence as walletSequence',
-      'billed_at as billedAt',
+      'p.period',
+      'p.starts_at as startsAt',
+      'p.ends_at as endsAt',
+      'p.amount_micros as amountMicros',
+      'p.rate_card_id as rateCardId',
+      'p.wallet_sequence as walletSequence',
+      'p.billed_at as billedAt',
+      'reversal.wallet_sequence as reversalSequence',
     ])
-    .where('workspace_id', '=', workspaceId)
-    .where('phone_number_id', '=', phoneNumberId)
-    .orderBy('period', 'desc')
-    .limit(limit)
+    .where('p.workspace_id', '=', workspaceId)
+    .where('p.phone_number_id', '=', phoneNumberId)
+    .$if(startingFrom !== undefined, (query) => query.where('p.starts_at', '>=', startingFrom ?? new Date(0)))
+    .orderBy('p.period', 'desc')
+    .$if(limit !== undefined, (query) => query.limit(limit ?? 0))
     .execute()
 }
 

@@ -18,6 +18,7 @@ import { findTelephonyPlace } from './telephony-place.ts'
 import { findTopUp, listTopUpSteps, type TopUp, type TopUpStep } from './top-up.ts'
 import { usageName } from './usage-event.ts'
 import { findRentalFacts, findUnexplainedRentals } from './verify-rentals.ts'
+import { findWrongReversals } from './verify-reversals.ts'
 import { findUnexplained } from './verify-usage.ts'
 import type { WalletTransaction } from './wallet-transaction.ts'
 
@@ -95,6 +96,7 @@ export async function findReceipt(
       balanceMicros: previous?.balance_after_micros ?? 0n,
     }),
     ...(isUsage(row) ? await differencesInUsage(trx, row, postings, prices) : []),
+    ...(await differencesInReversal(trx, row)),
     ...differencesInPayload(row, { topUp, adjustment }),
   ]
   return {
@@ -266,6 +268,12 @@ async function differencesInUsage(
   return why === undefined ? [] : [`The transaction ${why}.`]
 }
 
+async function differencesInReversal(trx: Tx, row: Row): Promise<string[]> {
+  if (row.kind !== 'reversal') return []
+  const named = { workspaceId: row.workspace_id, sequence: row.wallet_sequence }
+  return (await findWrongReversals(trx, 1, named)).map(({ what }) => `The transaction ${what}.`)
+}
+
 /** Facts that are not usage are hashed by their name, and where they move an amount, by that too. */
 function differencesInPayload(
   row: Row,
@@ -285,6 +293,9 @@ function differencesInPayload(
     const amount = row.amount_micros < 0n ? 0n - row.amount_micros : row.amount_micros
     if (adjustment?.amount_micros !== amount) return ['The adjustment at Paddle is of another amount.']
     return isHashOf(named) ? [] : ['The payload hash is not the one of this adjustment.']
+  }
+  if (row.kind === 'reversal') {
+    return isHashOf(named) ? [] : ['The payload hash is not the one of this reversal.']
   }
   return []
 }

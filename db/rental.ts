@@ -8,18 +8,26 @@ import { hash } from 'node:crypto'
 import { BillingError } from '../billing/billing-error.ts'
 import type { RentalPeriod } from '../billing/anniversary.ts'
 import { phoneNumberId as phoneNumberIdSchema, type PhoneNumberId, type WorkspaceId } from '../billing/ids.ts'
-import { draftRental } from '../billing/ledger-draft.ts'
+import { draftRental, draftReversal, type LedgerTransactionDraft } from '../billing/ledger-draft.ts'
 import { formatUsd, micros, sumMicros, type Micros } from '../billing/money.ts'
 import { rateRental } from '../billing/rating.ts'
-import { decideRental, nextPeriod, type RentalDecision, type RentalReason } from '../billing/rental.ts'
+import {
+  canPay,
+  decideRental,
+  nextPeriod,
+  type RentalDecision,
+  type RentalReason,
+} from '../billing/rental.ts'
 import { rentalDue } from '../jobs/rental-jobs.ts'
 import { jobOf } from '../jobs/contract.ts'
 import { hashOfKey, postLedgerTransactions, type LedgerPost } from './ledger.ts'
 import {
   changePhoneNumber,
   findPhoneNumber,
+  findRentalAt,
   insertPhoneNumber,
   insertRentalPeriod,
+  listRentalPeriods,
   lockDuePhoneNumbers,
   writeRentalStep,
   type PhoneNumber,
@@ -28,7 +36,7 @@ import type { RateBook } from './rate-book.ts'
 import { decideWalletRecharge, type Recharged } from './recharge.ts'
 import type { Tx } from './schema.ts'
 import { stageJob } from './staged-job.ts'
-import type { LockedWallet } from './wallet.ts'
+import { lockWallet, type LockedWallet } from './wallet.ts'
 
 /** What a transaction about rents goes by. */
 export type RentalContext = { now: Date; prices: RateBook }
@@ -55,8 +63,14 @@ const mostPeriods = 500
 export async function settleRentals(trx: Tx, wallet: LockedWallet, context: RentalContext): Promise<Settled> {
   const due = await lockDuePhoneNumbers(trx, wallet, context.now, mostNumbers)
   const book = planRents(wallet, due, context)
-  const settled = await bookRents(trx, wallet, book, context)
-  return { ...settled, more: due.length === mostNumbers || book.more }
+  const { paid, looked } = await bookRents(trx, wallet, book, context)
+  return {
+    billed: paid.length,
+    billedMicros: sumMicros(paid.map(({ fee }) => fee.amountMicros)),
+    owed: looked.filter(({ ending }) => ending?.decision === 'owe').length,
+    released: looked.filter(({ ending }) => ending?.decision === 'release').length,
+    more: due.length === mostNumbers || looked.some(({ ending }) => ending === null),
+  }
 }
 
 export type Rented =
@@ -82,7 +96,7 @@ export async function rentNumber(
   const feeMicros = feeOf(wallet.workspaceId, context.now, context.prices)?.amountMicros ?? null
   if (feeMicros === null) return { outcome: 'no_price' }
   const availableMicros = availableOf(wallet)
-  if (availableMicros < feeMicros) {
+  if (!canPay({ availableMicros, feeMicros })) {
     const recharged = await decideWalletRecharge(trx, wallet, context.now)
     return { outcome: 'insufficient_balance', availableMicros, requiredMicros: feeMicros, recharged }
   }
@@ -103,16 +117,34 @@ export async function noteRentedNumber(
   const phoneNumberId = phoneNumberIdOf(wallet.workspaceId, rented)
   const known = await findPhoneNumber(trx, wallet.workspaceId, { phoneNumberId })
   if (known !== null) return { outcome: 'known' }
-  const { outcome } = await openRental(trx, wallet, rented, context)
-  return { outcome: outcome === 'rented' ? 'rented' : 'taken' }
+  const { phoneNumber, rentedAt } = rented
+  const earlier = await findRentalAt(trx, wallet.workspaceId, { phoneNumber, at: rentedAt })
+  const { outcome, number } = await openRental(trx, wallet, rented, context)
+  if (outcome !== 'rented') return { outcome: 'taken' }
+  // News that this rental was over came before it, and ended the one before for want of this one.
+  const endedAt = earlier?.givenBackAt ?? null
+  const again = endedAt !== null && endedAt > rentedAt ? await lockWallet(trx, wallet.workspaceId) : null
+  if (endedAt !== null && again !== null) await giveBackNumber(trx, again, number, endedAt, context)
+  return { outcome: 'rented' }
 }
 
-/** Ends with the month that is paid; at once when that is over already, because the next one is owed. */
-export async function cancelNumber(trx: Tx, number: PhoneNumber, now: Date): Promise<PhoneNumber> {
+/** Ends with the month that is paid; at once when that is over and the next one cannot be paid. */
+export async function cancelNumber(
+  trx: Tx,
+  wallet: LockedWallet,
+  number: PhoneNumber,
+  context: RentalContext,
+): Promise<PhoneNumber> {
+  const { now } = context
   if (number.state === 'released' || number.cancelAt !== null) return number
-  const cancelAt = nextPeriod(number).startsAt
-  if (cancelAt <= now) return await releaseNumber(trx, number, 'cancelled_at_once', now)
-  const changed = await changePhoneNumber(trx, number, { cancelAt, nextLookAt: cancelAt })
+  if (number.state !== 'active') return await endNumber(trx, wallet, number, cancelledAtOnce(now), context)
+  const [look] = (await bookRents(trx, wallet, planRents(wallet, [number], context), context)).looked
+  const current = look?.after ?? number
+  if (current.state !== 'active') {
+    return await endNumber(trx, wallet, current, cancelledAtOnce(now), context)
+  }
+  const cancelAt = nextPeriod(current).startsAt
+  const changed = await changePhoneNumber(trx, current, { cancelAt, nextLookAt: cancelAt })
   await writeRentalStep(trx, changed, { reason: 'cancel_asked', detail: { ends_at: cancelAt } }, now)
   return changed
 }
@@ -120,18 +152,46 @@ export async function cancelNumber(trx: Tx, number: PhoneNumber, now: Date): Pro
 /** Ends at once. What was paid is not given back. */
 export async function releaseNumber(
   trx: Tx,
+  wallet: LockedWallet,
   number: PhoneNumber,
-  reason: RentalReason,
-  now: Date,
+  context: RentalContext,
 ): Promise<PhoneNumber> {
-  if (number.state === 'released') return number
-  const changed = await changePhoneNumber(trx, number, {
-    state: 'released',
-    releasedAt: now,
-    nextLookAt: null,
-  })
-  await writeRentalStep(trx, changed, { reason }, now)
-  return changed
+  return await endNumber(trx, wallet, number, cancelledAtOnce(context.now), context)
+}
+
+/**
+ * The telephony service has the number back since then. Months that began before it are owed; those that were paid although they
+ * began then or later, because the news came late, are given back.
+ */
+export async function giveBackNumber(
+  trx: Tx,
+  wallet: LockedWallet,
+  number: PhoneNumber,
+  releasedAt: Date,
+  context: RentalContext,
+): Promise<PhoneNumber> {
+  const periods = await listRentalPeriods(trx, number, { startingFrom: releasedAt })
+  const posts = periods
+    .filter(({ amountMicros }) => amountMicros > 0n)
+    .toReversed()
+    .map((period) => reversalPost(draftRental({ ...number, ...period })))
+  const detail = {
+    released_at: releasedAt,
+    given_back_usd: formatUsd(sumMicros(posts.map(({ draft }) => draft.amountMicros))),
+  }
+  const ended = await endNumber(
+    trx,
+    wallet,
+    number,
+    { reason: 'given_back', detail, endsAt: releasedAt },
+    context,
+  )
+  if (posts.length > 0) {
+    // Every month before these is paid already, so that nothing has moved the wallet.
+    await postLedgerTransactions(trx, [{ wallet, posts }], context.now)
+    await wakeOwedRentals(trx, wallet, context.now)
+  }
+  return ended
 }
 
 /** Money came: what is owed for numbers is tried again at once, and by the sweep if the job is lost. */
@@ -168,7 +228,14 @@ export function feeOf(
 
 /** A rental payment as it is booked. Its hash covers its name and its amount. */
 export function rentalPost(rental: Parameters<typeof draftRental>[0]): LedgerPost {
-  const draft = draftRental(rental)
+  return postOf(draftRental(rental))
+}
+
+function reversalPost(reversed: LedgerTransactionDraft): LedgerPost {
+  return postOf(draftReversal(reversed))
+}
+
+function postOf(draft: LedgerTransactionDraft): LedgerPost {
   return { draft, payloadHash: hashOfKey(`${draft.idempotencyKey} ${draft.amountMicros}`) }
 }
 
@@ -208,6 +275,41 @@ async function keepNumber(trx: Tx, number: PhoneNumber, now: Date): Promise<Phon
   return changed
 }
 
+type End = {
+  reason: RentalReason
+  detail?: Record<string, unknown> | undefined
+  /** Nothing that starts then or later is billed. */
+  endsAt: Date
+}
+
+function cancelledAtOnce(now: Date): End {
+  return { reason: 'cancelled_at_once', endsAt: now }
+}
+
+/** Ends a number. A month that has started and that nobody has looked at yet is paid first; what is owed already is let go. */
+async function endNumber(
+  trx: Tx,
+  wallet: LockedWallet,
+  number: PhoneNumber,
+  { reason, detail, endsAt }: End,
+  context: RentalContext,
+): Promise<PhoneNumber> {
+  if (number.state === 'released') return number
+  const cancelAt = number.cancelAt !== null && number.cancelAt < endsAt ? number.cancelAt : endsAt
+  const book =
+    number.state === 'active'
+      ? planRents(wallet, [{ ...number, cancelAt }], context)
+      : { paid: [], looked: [{ before: number, after: number, ending: null }] }
+  const ending = { decision: 'release', reason, detail } as const
+  const looked = book.looked.map((look) => ({
+    ...look,
+    after: afterEnding({ ...look.after, cancelAt: number.cancelAt }, ending, context.now),
+    ending,
+  }))
+  await bookRents(trx, wallet, { paid: book.paid, looked }, context)
+  return looked[0]?.after ?? number
+}
+
 type PaidPeriod = {
   number: PhoneNumber
   index: number
@@ -219,34 +321,34 @@ type PaidPeriod = {
 type Look = {
   before: PhoneNumber
   after: PhoneNumber
-  ending: Exclude<RentalDecision, { decision: 'bill' }> | null
+  ending: Ending | null
 }
 
+type Ending =
+  | Exclude<RentalDecision, { decision: 'bill' | 'owe' | 'release' }>
+  | (Extract<RentalDecision, { decision: 'owe' }> & { availableMicros: Micros })
+  | { decision: 'release'; reason: RentalReason; detail?: Record<string, unknown> | undefined }
+
 /** What is going to be written. */
-type RentBook = {
-  paid: PaidPeriod[]
-  looked: Look[]
-  availableMicros: Micros
-  more: boolean
-}
+type RentBook = { paid: PaidPeriod[]; looked: Look[] }
 
 function planRents(
   wallet: LockedWallet,
   due: readonly PhoneNumber[],
   { now, prices }: RentalContext,
 ): RentBook {
-  const book: RentBook = { paid: [], looked: [], availableMicros: availableOf(wallet), more: false }
+  const book: RentBook = { paid: [], looked: [] }
+  let availableMicros = availableOf(wallet)
   let open = due.map((number) => ({ before: number, number }))
   while (open.length > 0) {
     const turn = firstToStart(open)
     const { before, number } = turn
     const fee = feeOf(number.workspaceId, nextPeriod(number).startsAt, prices)
-    const { availableMicros } = book
     const decision = decideRental(number, { now, availableMicros, feeMicros: fee?.amountMicros ?? null })
     if (decision.decision === 'bill' && fee !== null && book.paid.length < mostPeriods) {
       const { period } = decision
       book.paid.push({ number, index: number.periodsBilled, period, fee })
-      book.availableMicros = micros(availableMicros - fee.amountMicros)
+      availableMicros = micros(availableMicros - fee.amountMicros)
       turn.number = {
         ...number,
         state: 'active',
@@ -258,8 +360,12 @@ function planRents(
       continue
     }
     open = open.filter((each) => each !== turn)
-    const ending = decision.decision === 'bill' ? null : decision
-    book.more ||= ending === null
+    const ending =
+      decision.decision === 'bill'
+        ? null
+        : decision.decision === 'owe'
+          ? { ...decision, availableMicros }
+          : decision
     book.looked.push({ before, after: afterEnding(number, ending, now), ending })
   }
   return book
@@ -272,7 +378,7 @@ function firstToStart<Turn extends { number: PhoneNumber }>(turns: readonly Turn
 }
 
 /** `ending` null: there was more to pay than one transaction takes, and the next one goes on at once. */
-function afterEnding(number: PhoneNumber, ending: Look['ending'], now: Date): PhoneNumber {
+function afterEnding(number: PhoneNumber, ending: Ending | null, now: Date): PhoneNumber {
   if (ending === null) return { ...number, nextLookAt: now }
   if (ending.decision === 'rest') return { ...number, nextLookAt: ending.nextLookAt }
   if (ending.decision === 'release')
@@ -286,7 +392,7 @@ async function bookRents(
   wallet: LockedWallet,
   book: RentBook,
   context: RentalContext,
-): Promise<Omit<Settled, 'more'>> {
+): Promise<RentBook> {
   const { paid, looked } = book
   const sequences = await postRents(trx, wallet, paid, context.now)
   for (const each of paid) {
@@ -303,14 +409,9 @@ async function bookRents(
   for (const look of looked) {
     await changePhoneNumber(trx, look.before, look.after)
     await writePayments(trx, look, paid, context.now)
-    await writeEnding(trx, look, { ...book, recharged }, context)
+    await writeEnding(trx, look, recharged, context)
   }
-  return {
-    billed: paid.length,
-    billedMicros: sumMicros(paid.map(({ fee }) => fee.amountMicros)),
-    owed,
-    released: looked.filter(({ ending }) => ending?.decision === 'release').length,
-  }
+  return book
 }
 
 /** The first month's payment is part of its renting, and has no step of its own. */
@@ -337,15 +438,19 @@ async function writePayments(
 async function writeEnding(
   trx: Tx,
   { after, ending }: Look,
-  { availableMicros, recharged }: Pick<RentBook, 'availableMicros'> & { recharged: Recharged | null },
+  recharged: Recharged | null,
   { now, prices }: RentalContext,
 ): Promise<void> {
   if (ending === null || ending.decision === 'rest') return
+  if (ending.decision === 'release') {
+    const { reason, detail } = ending
+    return await writeRentalStep(trx, after, { reason, detail }, now)
+  }
   const { startsAt } = nextPeriod(after)
   const fee = feeOf(after.workspaceId, startsAt, prices)
   const detail = {
     period_start: startsAt,
-    available_usd: formatUsd(availableMicros),
+    available_usd: formatUsd(ending.availableMicros),
     required_usd: fee === null ? null : formatUsd(fee.amountMicros),
     recharge: recharged?.decision === 'wait' ? recharged.reason : (recharged?.decision ?? null),
   }

@@ -90,15 +90,22 @@ function explain(booked: BookedUsage, fact: RentalFact | undefined, prices: Rate
     : `has the postings ${linesOf(booked.postings)}; computed again they are ${linesOf(draft.postings)}`
 }
 
-/** Shape: numbers that say other periods than there are, and periods that were booked without a transaction. */
+/**
+ * Shape: numbers that say other periods than there are, or another state than their last step; months that were paid without a
+ *        transaction, or that cost nothing although the card has a price.
+ */
 export async function findWrongNumbers(
   trx: Tx,
+  prices: RateBook,
   most: number,
 ): Promise<{ workspaceId: string; where: string; what: string }[]> {
-  const { rows } = await sql<{ workspace_id: string; number: string; what: string }>`
+  const { rows } = await sql<WrongNumber>`
     with periods as (
       select workspace_id, phone_number_id, count(*)::int as billed, max(period) + 1 as next, max(ends_at) as paid_until
       from rental_period group by workspace_id, phone_number_id
+    ), last_step as (
+      select distinct on (workspace_id, phone_number_id) workspace_id, phone_number_id, state
+      from phone_number_step order by workspace_id, phone_number_id, step desc
     )
     select n.workspace_id, n.phone_number_id as number,
       format('says that %s months are paid, until %s; there are %s, until %s', n.periods_billed, n.paid_until,
@@ -107,12 +114,47 @@ export async function findWrongNumbers(
     where n.periods_billed <> coalesce(p.billed, 0) or coalesce(p.next, 0) <> coalesce(p.billed, 0)
       or n.paid_until <> coalesce(p.paid_until, n.anchor_at)
     union all
+    select n.workspace_id, n.phone_number_id, format('is %s; its last step made it %s', n.state, coalesce(s.state, 'nothing'))
+    from phone_number n left join last_step s using (workspace_id, phone_number_id)
+    where n.state is distinct from s.state
+    union all
     select p.workspace_id, p.phone_number_id, format('has paid for month %s, and the ledger has no transaction of it', p.period)
     from rental_period p
+    join phone_number n using (workspace_id, phone_number_id)
     left join ledger_transaction t on t.workspace_id = p.workspace_id and t.wallet_sequence = p.wallet_sequence
-      and t.kind = 'number_rental' and t.amount_micros = -p.amount_micros
+      and t.kind = 'number_rental' and t.amount_micros = -p.amount_micros and t.reference = n.phone_number
+      and t.rate_card_id = p.rate_card_id and t.posted_at = p.billed_at
       and t.idempotency_key = 'rental/' || p.phone_number_id || '/' || to_char(p.starts_at at time zone 'UTC', 'YYYY-MM-DD')
     where p.amount_micros <> 0 and t.workspace_id is null
     order by 1, 2 limit ${most}`.execute(trx)
-  return rows.map((row) => ({ workspaceId: row.workspace_id, where: `number ${row.number}`, what: row.what }))
+  const found = [...rows, ...(await findUnpaid(trx, prices))].slice(0, most)
+  return found.map((row) => ({
+    workspaceId: row.workspace_id,
+    where: `number ${row.number}`,
+    what: row.what,
+  }))
+}
+
+type WrongNumber = { workspace_id: string; number: string; what: string }
+
+/** Months that cost nothing have no transaction to be computed again from; it is the card that has to say so. */
+async function findUnpaid(trx: Tx, prices: RateBook): Promise<WrongNumber[]> {
+  const free = await trx
+    .selectFrom('rental_period')
+    .select([
+      'workspace_id',
+      'phone_number_id as number',
+      'period',
+      'starts_at as startedAt',
+      'billed_at as postedAt',
+      'rate_card_id',
+    ])
+    .where('wallet_sequence', 'is', null)
+    .execute()
+  return free.flatMap((row) => {
+    const card = prices.cardNamed(row.rate_card_id, { workspaceId: row.workspace_id, ...row })
+    const isFree = card !== null && rateRental(card).totalMicros === 0n
+    const what = `has month ${row.period} for nothing; the rate card ${row.rate_card_id} does not say so`
+    return isFree ? [] : [{ workspace_id: row.workspace_id, number: row.number, what }]
+  })
 }

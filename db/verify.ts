@@ -8,12 +8,13 @@ import { chainHash, genesisHash } from '../billing/hash-chain.ts'
 import type { Account, LedgerTransactionKind } from '../billing/ledger-draft.ts'
 import { micros, type Micros } from '../billing/money.ts'
 import { chainedPosting, chainedRow } from './chained-row.ts'
-import { readRateBook } from './rate-book.ts'
+import { readRateBook, type RateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 import { usageName } from './usage-event.ts'
 import { findWrongBlocks } from './verify-blocks.ts'
 import { findWrongHolds } from './verify-holds.ts'
 import { findUnexplainedRentals, findWrongNumbers } from './verify-rentals.ts'
+import { findWrongReversals } from './verify-reversals.ts'
 import { findUnbackedTopUps } from './verify-top-ups.ts'
 import { findUnexplained, type BookedUsage } from './verify-usage.ts'
 
@@ -44,8 +45,9 @@ export async function verifyLedger(
     .setAccessMode('read only')
     .execute(async (trx) => {
       const breaks: Break[] = []
-      const chains = await verifyChains(trx, breaks, onProgress)
-      breaks.push(...(await verifyReferences(trx, chains.postings)))
+      const prices = await readRateBook(trx)
+      const chains = await verifyChains(trx, prices, breaks, onProgress)
+      breaks.push(...(await verifyReferences(trx, prices, chains.postings)))
       const trialBalance = await readTrialBalance(trx)
       const sum = trialBalance.reduce((total, each) => total + each.amountMicros, 0n)
       if (sum !== 0n)
@@ -63,12 +65,12 @@ type Walk = { wallet: WalletRow; balanceMicros: bigint; sequence: bigint; head: 
 
 async function verifyChains(
   trx: Tx,
+  prices: RateBook,
   breaks: Break[],
   onProgress?: (transactions: number) => void,
 ): Promise<{ wallets: number; transactions: number; postings: number }> {
   let transactions = 0
   let postings = 0
-  const prices = await readRateBook(trx)
   const wallets = new Map<string, Walk>()
   for (const wallet of await trx.selectFrom('wallet').selectAll().execute()) {
     wallets.set(wallet.workspace_id, { wallet, balanceMicros: 0n, sequence: 0n, head: genesisHash })
@@ -162,7 +164,7 @@ function effectOf(posting: PostingRow): bigint {
 }
 
 /** Rows that hang in the air: postings without a transaction, events posted without one, and the other way round. */
-async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[]> {
+async function verifyReferences(trx: Tx, prices: RateBook, walkedPostings: number): Promise<Break[]> {
   const breaks: Break[] = []
   const { count } = await trx
     .selectFrom('posting')
@@ -185,8 +187,9 @@ async function verifyReferences(trx: Tx, walkedPostings: number): Promise<Break[
   breaks.push(...rows.map((row) => ({ workspaceId: row.workspace_id, where: row.key, what: row.what })))
   breaks.push(...(await findUnbackedTopUps(trx, mostBreaks)))
   breaks.push(...(await findWrongHolds(trx, mostBreaks)))
-  breaks.push(...(await findWrongNumbers(trx, mostBreaks)))
   breaks.push(...(await findWrongBlocks(trx, mostBreaks)))
+  breaks.push(...(await findWrongNumbers(trx, prices, mostBreaks)))
+  breaks.push(...(await findWrongReversals(trx, mostBreaks)))
   return breaks
 }
 

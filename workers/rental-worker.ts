@@ -7,10 +7,10 @@ import type { z } from 'zod'
 
 import { BillingError } from '../billing/billing-error.ts'
 import { describeIssues } from '../billing/parse-issues.ts'
-import { findPhoneNumber } from '../db/phone-number.ts'
+import { findRentalAt } from '../db/phone-number.ts'
 import { readClockAndVersion } from '../db/price-version.ts'
 import { createRateBookCache } from '../db/rate-book.ts'
-import { noteRentedNumber, releaseNumber } from '../db/rental.ts'
+import { giveBackNumber, noteRentedNumber } from '../db/rental.ts'
 import type { Db } from '../db/schema.ts'
 import { lockWallet } from '../db/wallet.ts'
 import {
@@ -53,7 +53,7 @@ async function handleRentalJob(job: Job, db: Db, rateBookOf: RateBookOf): Promis
   if (job.name === numberRented.name)
     return await read(numberRentedPayload, job, (rented) => note(db, rented, rateBookOf))
   if (job.name === numberReleased.name) {
-    return await read(numberReleasedPayload, job, (released) => release(db, released))
+    return await read(numberReleasedPayload, job, (released) => release(db, released, rateBookOf))
   }
   if (job.name === rentalDue.name) {
     return await read(rentalDue.schema, job, async ({ workspaceId }) => {
@@ -86,24 +86,16 @@ async function note(
   rateBookOf: RateBookOf,
 ): Promise<Handled> {
   return await db.transaction().execute(async (trx): Promise<Handled> => {
-    // Its workspace may be opened a moment later: the job is tried again, and kept.
     const wallet = await lockWallet(trx, workspaceId)
-    if (wallet === null)
-      throw new BillingError('unknown_workspace', 'A number was rented for a workspace that has no wallet', {
-        workspaceId,
-      })
     const { now, version } = await readClockAndVersion(trx)
     const aheadMs = rented.rentedAt.getTime() - now.getTime()
     const detail = `rentedAt: ${rented.rentedAt.toISOString()}`
     if (aheadMs > clockSkewMs) return { outcome: 'refused', refusal: { reason: 'from_the_future', detail } }
     if (aheadMs < -oldestMs) return { outcome: 'refused', refusal: { reason: 'too_old', detail } }
+    if (wallet === null) throw tooEarly('unknown_workspace', workspaceId)
     const prices = await rateBookOf(trx, version)
     const { outcome } = await noteRentedNumber(trx, wallet, rented, { now, prices })
-    // Perhaps the news that it was given back before is still on its way: the job is tried again, and kept.
-    if (outcome === 'taken')
-      throw new BillingError('number_taken', 'A number was rented that an earlier rental still has', {
-        workspaceId,
-      })
+    if (outcome === 'taken') throw tooEarly('number_taken', workspaceId)
     return { outcome }
   })
 }
@@ -111,14 +103,37 @@ async function note(
 async function release(
   db: Db,
   { workspaceId, phoneNumber, releasedAt }: z.output<typeof numberReleasedPayload>,
+  rateBookOf: RateBookOf,
 ): Promise<Handled> {
   return await db.transaction().execute(async (trx): Promise<Handled> => {
-    await lockWallet(trx, workspaceId)
-    const number = await findPhoneNumber(trx, workspaceId, { phoneNumber })
-    // What was rented after it was given back is another rental.
-    if (number === null || number.anchorAt > releasedAt) return { outcome: 'not_rented' }
-    const { now } = await readClockAndVersion(trx)
-    await releaseNumber(trx, number, 'given_back', now)
+    const wallet = await lockWallet(trx, workspaceId)
+    const { now, version } = await readClockAndVersion(trx)
+    const aheadMs = releasedAt.getTime() - now.getTime()
+    const detail = `releasedAt: ${releasedAt.toISOString()}`
+    if (aheadMs > clockSkewMs) return { outcome: 'refused', refusal: { reason: 'from_the_future', detail } }
+    const rental = await findRentalAt(trx, workspaceId, { phoneNumber, at: releasedAt })
+    // A number that was given back before had been rented again, and that is what came to an end.
+    if (rental === null || (rental.givenBackAt !== null && rental.givenBackAt < releasedAt)) {
+      // News that it was rented would be refused by now.
+      if (aheadMs < -oldestMs) return { outcome: 'not_rented' }
+      throw tooEarly(wallet === null ? 'unknown_workspace' : 'number_not_rented', workspaceId)
+    }
+    if (wallet === null || rental.number.state === 'released') return { outcome: 'known' }
+    await giveBackNumber(trx, wallet, rental.number, releasedAt, {
+      now,
+      prices: await rateBookOf(trx, version),
+    })
     return { outcome: 'released' }
   })
+}
+
+/** News may overtake other news: the job is tried again, and kept until what it follows is here. */
+function tooEarly(code: keyof typeof overtaken, workspaceId: string): BillingError {
+  return new BillingError(code, overtaken[code], { workspaceId })
+}
+
+const overtaken = {
+  unknown_workspace: 'A number was rented or given back in a workspace that has no wallet yet',
+  number_taken: 'A number was rented that an earlier rental still has',
+  number_not_rented: 'A number was given back that nobody has rented yet',
 }

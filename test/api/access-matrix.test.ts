@@ -17,6 +17,7 @@ import { givenCard, test } from '../support/api-with-paddle.ts'
 import { captureLog } from '../support/captured-log.ts'
 import { newId } from '../support/given.ts'
 import { aCallToAdmit, admit } from '../support/given-calls.ts'
+import { givenNumber } from '../support/given-numbers.ts'
 import type { TestPaddle } from '../support/paddle.ts'
 
 test('every route is in the table, and nothing else is', async ({ place }) => {
@@ -132,9 +133,10 @@ async function givenRevokedKey(db: Db, workspaceId: WorkspaceId): Promise<string
   })
 }
 
-/** What a route is about, new for every asker; a card once, because a wallet has one. */
+/** What a route is about, new for every asker; a card once, because a wallet has one, and a number, which costs. */
 function giveTo(db: Db, paddle: TestPaddle) {
   const cards = new Map<WorkspaceId, string>()
+  const numbers = new Map<WorkspaceId, string>()
   const give: Record<GivenKind, (workspaceId: WorkspaceId) => Promise<string> | string> = {
     workspace: (workspaceId) => workspaceId,
     key: async (workspaceId) => {
@@ -182,6 +184,11 @@ function giveTo(db: Db, paddle: TestPaddle) {
       return card
     },
     transaction: (workspaceId) => walletTransactionId(workspaceId, 1n),
+    number: async (workspaceId) => {
+      const number = numbers.get(workspaceId) ?? (await givenNumber(db, workspaceId)).phoneNumberId
+      numbers.set(workspaceId, number)
+      return number
+    },
   }
   return async (row: AccessRow, workspaceId: WorkspaceId): Promise<string> =>
     row.given === undefined ? '' : await give[row.given](workspaceId)
@@ -191,6 +198,7 @@ function giveTo(db: Db, paddle: TestPaddle) {
 function madeUp({ given }: AccessRow, workspaceId: WorkspaceId): string {
   if (given === 'transaction') return walletTransactionId(workspaceId, 2n)
   if (given === 'card') return newId('pm')
+  if (given === 'number') return `num_${'0'.repeat(24)}`
   return newId(given ?? '')
 }
 

@@ -69,6 +69,9 @@ const tables = [
   'ledger_block_facet',
   'ledger_block_hour',
   'ledger_block_line',
+  'phone_number',
+  'rental_period',
+  'phone_number_step',
 ]
 
 describe('a worker', () => {
@@ -144,6 +147,14 @@ describe('a worker', () => {
     'change what Paddle told': sql`update paddle_event set body = '{}'`,
     'change what a top-up was for': sql`update top_up set amount_micros = 1`,
     'give a wallet another customer': sql`update paddle_customer set customer_id = 'ctm_mine'`,
+    'rent a number earlier': sql`update phone_number set anchor_at = now()`,
+    'make a number another one': sql`update phone_number set phone_number = '+14155550199'`,
+    'forget a number': sql`delete from phone_number`,
+    'change what a month cost': sql`update rental_period set amount_micros = 0`,
+    'forget a month': sql`delete from rental_period`,
+    'change the steps of a number': sql`update phone_number_step set state = 'active'`,
+    'forget the steps of a number': sql`delete from phone_number_step`,
+    'empty the months': sql`truncate rental_period, phone_number_step`,
     'become somebody else': sql`set role postgres`,
     'make a table': sql`create table pocket (money bigint)`,
   } satisfies Record<string, RawBuilder<unknown>>

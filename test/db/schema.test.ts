@@ -35,6 +35,9 @@ const workspaceTables = [
   'ledger_block_facet',
   'ledger_block_hour',
   'ledger_block_line',
+  'phone_number',
+  'rental_period',
+  'phone_number_step',
 ]
 
 describe('every table that belongs to a workspace', () => {

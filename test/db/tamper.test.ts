@@ -26,6 +26,8 @@ const appendOnly = [
   ['rate_card', 'voice'],
   ['telephony_rate', 'rate'],
   ['workspace_rate', 'rate'],
+  ['rental_period', 'amount_micros'],
+  ['phone_number_step', 'state'],
 ] as const
 
 describe('a superuser', () => {

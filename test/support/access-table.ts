@@ -12,7 +12,15 @@ export const askers = ['nobody', 'read', 'write', 'admin', 'revoked', 'stranger'
 export type Asker = (typeof askers)[number]
 
 /** What an id in an address or a body names. */
-export type GivenKind = 'workspace' | 'key' | 'call' | 'campaign' | 'topup' | 'card' | 'transaction'
+export type GivenKind =
+  | 'workspace'
+  | 'key'
+  | 'call'
+  | 'campaign'
+  | 'topup'
+  | 'card'
+  | 'transaction'
+  | 'number'
 
 export type AccessRow = {
   own: string
@@ -78,6 +86,11 @@ export const accessTable: Record<string, AccessRow> = {
   'POST /v1/calls/:call_id/extend': { ...writingOne, given: 'call', body: { duration_seconds: 1 } },
   'POST /v1/calls/:call_id/end': { ...writingOne, given: 'call', body: {} },
   'POST /v1/calls/:call_id/release': { ...writingOne, given: 'call', body: {} },
+
+  'POST /v1/phone-numbers': { own: '401 403 201 200 401 201 403', body: { phone_number: number } },
+  'GET /v1/phone-numbers': reading,
+  'GET /v1/phone-numbers/:id': { ...readingOne, given: 'number' },
+  'DELETE /v1/phone-numbers/:id': { ...writingOne, given: 'number' },
 
   'GET /v1/campaigns/:campaign_id': { ...readingOne, given: 'campaign' },
   'POST /v1/campaigns/:campaign_id/action': {
