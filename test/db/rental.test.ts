@@ -5,7 +5,7 @@ import { describe, expect } from 'vitest'
 import type { WorkspaceId } from '../../billing/ids.ts'
 import { micros } from '../../billing/money.ts'
 import { connect } from '../../db/connect.ts'
-import { type PhoneNumber } from '../../db/phone-number.ts'
+import { listWorkspacesWithDueNumbers, lockDuePhoneNumbers, type PhoneNumber } from '../../db/phone-number.ts'
 import { createRateBookCache, readRateBook } from '../../db/rate-book.ts'
 import { findReceipt } from '../../db/receipt.ts'
 import { cancelNumber, giveBackNumber, noteRentedNumber, releaseNumber, rentNumber } from '../../db/rental.ts'
@@ -24,6 +24,7 @@ import { bringTransaction, givenAutoRecharge, givenPayer } from '../support/give
 import { anyNumber, givenNumber, lifeOf, rentalsAt, settleAt } from '../support/given-numbers.ts'
 import { whileHeld } from '../support/held.ts'
 import { aLine, aTransaction, cents } from '../support/paddle-news.ts'
+import { until } from '../support/until.ts'
 
 const log = createLog('silent', 'test')
 const day = 86_400_000
@@ -500,4 +501,39 @@ async function reversalsOf(db: Db, workspaceId: WorkspaceId) {
     .where('kind', '=', 'reversal')
     .orderBy('wallet_sequence')
     .execute()
+}
+
+test('what is due is found by index, however many numbers there are', async ({ ownDb: db, ownPlace }) => {
+  const workspaceId = await givenWorkspace(db)
+  await givenNumber(db, workspaceId, { now: january })
+  await sql`
+    insert into phone_number (workspace_id, phone_number_id, phone_number, state, anchor_at, paid_until, next_look_at, created_at)
+    select 'ws_' || n % 100, 'num_' || lpad(to_hex(n), 24, '0'), '+1' || 2000000000 + n, 'active', now(),
+      now(), now() + make_interval(days => 1 + n % 28), now()
+    from generate_series(1, 10000) n`.execute(db)
+  await sql`analyze phone_number`.execute(db)
+  const alone = connect(ownPlace.databaseUrl, { profile: 'worker', name: 'alone', poolSize: 1 })
+  const before = await scansOf(db)
+
+  const due = await listWorkspacesWithDueNumbers(alone, new Date(), { after: null, limit: 500 })
+  const locked = await rentalsAt(alone, workspaceId, new Date(), (trx, wallet, { now }) =>
+    lockDuePhoneNumbers(trx, wallet, now, 100),
+  )
+  await sql`select pg_stat_force_next_flush()`.execute(alone)
+  const after = await until('the counts have arrived', async () => {
+    const counts = await scansOf(db)
+    return counts.byIndex >= before.byIndex + 2n && counts
+  })
+
+  await alone.destroy()
+  expect([due, locked.map((number) => number.phoneNumber)]).toEqual([[workspaceId], [anyNumber]])
+  expect(after.sequential).toBe(before.sequential)
+})
+
+async function scansOf(db: Db): Promise<{ sequential: bigint; byIndex: bigint }> {
+  const { rows } = await sql<{ sequential: bigint; byIndex: bigint }>`
+    select seq_scan as sequential, idx_scan as "byIndex" from pg_stat_user_tables where relname = 'phone_number'`.execute(
+    db,
+  )
+  return rows[0] ?? { sequential: 0n, byIndex: 0n }
 }

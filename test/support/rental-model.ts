@@ -207,7 +207,7 @@ function feeAt({ fees }: ModelWallet, at: number): bigint {
 }
 
 /** When the next month starts that is to be paid. */
-export function startOf({ anchor, paid }: ModelNumber): number {
+export function startOf({ anchor, paid }: { anchor: number; paid: ArrayLike<unknown> }): number {
   return monthsLater(anchor, paid.length)
 }
 
