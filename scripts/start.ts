@@ -5,7 +5,7 @@ import { connect } from '../db/connect.ts'
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
 import { runDemoCampaign, type Campaign } from './demo/run-campaign.ts'
 import { printRentSummary } from './demo/rent-summary.ts'
-import { isBeforeTheRenting, moveEverybodysClock, runRents, startDemoClock } from './demo/run-rents.ts'
+import { isInTime, moveEverybodysClock, runRents, startDemoClock } from './demo/run-rents.ts'
 import { createScreen, type Screen } from './demo/screen.ts'
 import { printDoor, printPlaces, printVerification, serve } from './demo/serving.ts'
 import type { BusinessClock } from '../runtime/clock.ts'
@@ -117,7 +117,7 @@ async function startRents({ once, days }: { once: boolean; days: number }): Prom
   })
 }
 
-/** The clock comes to the day of the renting when everything runs; where that took longer, once more with more time. */
+/** The clock comes to the day of the renting when everything runs; where that takes far longer, once more with more time. */
 async function startServicesByClock(
   stack: Stack,
   screen: Screen,
@@ -125,7 +125,7 @@ async function startServicesByClock(
   for (let inSeconds = 12; ; inSeconds *= 2) {
     const clock = startDemoClock(inSeconds)
     const services = await startServices(stack, screen.print, clock)
-    if (isBeforeTheRenting(clock)) return { clock, services }
+    if (isInTime(clock)) return { clock, services }
     await services.stop()
   }
 }

@@ -9,6 +9,8 @@ import type { NumberStep, RentFrame, RentMovement } from './watch-rents.ts'
 /** Given all that there is at a moment, says what is new, in order. */
 export type RentStory = (frame: RentFrame) => string[]
 
+const widths = { date: 13, what: 50, number: 15, amount: 10, balance: 11 }
+
 export const rentHeader = styleText(
   'dim',
   line({ date: 'date', what: 'what', number: 'number', amount: 'amount', balance: 'balance' }),
@@ -112,8 +114,6 @@ export function dayOf(at: Date): string {
   const [, day = '', month = '', year = ''] = at.toUTCString().split(' ')
   return `${Number.parseInt(day, 10)} ${month} ${year}`
 }
-
-const widths = { date: 13, what: 50, number: 15, amount: 10, balance: 11 }
 
 function line(fields: {
   date: string

@@ -1,5 +1,5 @@
 /**
- * The demo of rents: numbers rented on the 31st, on a clock that shows a day each second, and a customer whose bank stops paying for
+ * The demo of rents: numbers that were rented on the 31st, on a clock that shows a day each second, and a customer whose bank stops paying for
  * some months. Everything goes through the API, the queues, the workers and Paddle's simulator, which all run by that clock.
  */
 import { sql } from 'kysely'
@@ -11,14 +11,14 @@ import { displayUsd, micros, parseUsd } from '../../billing/money.ts'
 import { createApiKey } from '../../db/api-key.ts'
 import type { SavedCard } from '../../db/saved-card.ts'
 import type { Db } from '../../db/schema.ts'
-import { createProducer } from '../../jobs/producer.ts'
+import { createProducer, type Producer } from '../../jobs/producer.ts'
 import { controlSimulator, type SimulatorControl } from '../../paddle/simulator/control.ts'
 import { startClock, type BusinessClock } from '../../runtime/clock.ts'
 import { pause } from '../../runtime/repeat.ts'
 import { nameCard } from '../money-in/wording.ts'
 import { withGateway, type PaddlePlace } from '../paddle-place.ts'
 import type { Stack } from '../stack.ts'
-import { actLine, createRentStory, dayOf, rentHeader } from './rent-story.ts'
+import { actLine, createRentStory, dayOf, rentHeader, type RentStory } from './rent-story.ts'
 import { saveDemoCard } from './save-demo-card.ts'
 import { rentLiveLine, type Screen } from './screen.ts'
 import { readRentFrame, type RentFrame } from './watch-rents.ts'
@@ -29,17 +29,17 @@ const rate = 86_400
 const dayMs = 86_400_000
 /** A day that February does not have. */
 const rentedOn = new Date('2027-01-31T09:00:00.000Z')
-/** The card is saved, and brings its first money, in the days before. */
-const daysToSettleIn = 5
+/** Who tells of a rental later than this has it set aside as too old; far from it. */
+const latestMs = 14 * dayMs
 
 /** Shape: a clock that comes to the day of the renting in so many real seconds. */
 export function startDemoClock(inSeconds: number): BusinessClock {
   return startClock(new Date(rentedOn.getTime() - inSeconds * 1_000 * rate), { rate })
 }
 
-/** Whether there is time left to settle in. On a slow machine the servers may take longer to start than was given them. */
-export function isBeforeTheRenting(clock: BusinessClock): boolean {
-  return clock.now().getTime() < rentedOn.getTime() - daysToSettleIn * dayMs
+/** Whether the story can still be told. On a slow machine the servers may take longer to start than was given them. */
+export function isInTime(clock: BusinessClock): boolean {
+  return clock.now().getTime() < rentedOn.getTime() + latestMs
 }
 
 /** Whoever connects to this database from now on sees the clock of `db`: scripts in a second terminal, psql. */
@@ -73,38 +73,57 @@ const numbers = { kept: '+14155550101', cancelled: '+12125550142', lost: '+44207
 
 /** Shape: how it all stood after so many days; null when `signal` was aborted before. */
 export async function runRents(demo: RentDemo, { days }: { days: number }): Promise<RentYear | null> {
-  const { db, screen, clock, signal } = demo
+  const { stack, clock, screen } = demo
   const startedAt = clock.now()
-  const workspaceId = await openDemoWorkspace(demo)
-  const saved = await saveDemoCard(demo, workspaceId, autoRecharge)
-  if (saved === null) return null
-  const card = nameCard(saved)
-  const call = await callApi(demo, workspaceId)
-  screen.print(
-    `Three numbers at ${displayUsd(parseUsd('5'))} a month are rented on the 31st.\n\n${rentHeader}`,
-  )
+  const producer = createProducer(stack.redisUrl, { prefix: stack.queuePrefix, timeoutMs: 10_000 })
+  try {
+    const workspaceId = await openDemoWorkspace(demo, producer)
+    const saved = await saveDemoCard(demo, workspaceId, autoRecharge)
+    if (saved === null) return null
+    screen.print(
+      `Telephony rents three numbers at ${displayUsd(parseUsd('5'))} a month on the 31st.\n\n${rentHeader}`,
+    )
+    const call = await callApi(demo, workspaceId)
+    const acts = actsOf(demo, { workspaceId, saved, call, producer })
+    const card = nameCard(saved)
+    const frame = await watch(demo, { workspaceId, days, acts, story: createRentStory({ card }) })
+    return frame === null ? null : { workspaceId, startedAt, days, frame, card }
+  } finally {
+    await producer.close()
+  }
+}
 
-  const acts = actsOf(demo, { workspaceId, saved, call })
-  const story = createRentStory({ card })
+/** Tells what happens, and has others act in their time, until so many days are over and no charge is under way. */
+async function watch(
+  { db, screen, clock, signal }: RentDemo,
+  {
+    workspaceId,
+    days,
+    acts,
+    story,
+  }: { workspaceId: WorkspaceId; days: number; acts: Act[]; story: RentStory },
+): Promise<RentFrame | null> {
   const endsAt = new Date(rentedOn.getTime() + days * dayMs)
-  let frame = await readRentFrame(db, workspaceId)
   while (!signal.aborted) {
-    frame = await readRentFrame(db, workspaceId)
+    const frame = await readRentFrame(db, workspaceId)
     for (const line of story(frame)) screen.print(line)
     const now = clock.now()
-    const next = acts[0]
-    if (next !== undefined && next.at <= now && now < endsAt) {
+    const [next] = acts
+    if (next !== undefined && next.at <= now && now < endsAt && (next.once?.(frame) ?? true)) {
       acts.shift()
       if (next.says !== undefined) screen.print(actLine(now, next.says))
       await next.act()
       continue
     }
     screen.live(liveLineOf(frame, { now, days }))
-    if (now >= endsAt && !frame.topUps.some(({ state }) => underWay.has(state))) break
+    if (now >= endsAt && !frame.topUps.some(({ state }) => underWay.has(state))) {
+      screen.end()
+      return frame
+    }
     await pause(frameMs, signal)
   }
   screen.end()
-  return signal.aborted ? null : { workspaceId, startedAt, days, frame, card }
+  return null
 }
 
 const frameMs = 100
@@ -113,18 +132,29 @@ const underWay = new Set(['ready', 'submitting', 'unknown', 'processing'])
 
 type Act = {
   at: Date
+  /** What has to be so before. */
+  once?: (frame: RentFrame) => boolean
   /** Where nothing else tells it. */
   says?: string
   act: () => Promise<unknown>
 }
 
+/** The card's first money may be under way still. */
+function isFunded({ movements }: RentFrame): boolean {
+  return (movements.at(-1)?.balanceAfterMicros ?? 0n) >= parseUsd('5') && movements.length > 1
+}
+
 /** What the customer and their bank do, and when. */
 function actsOf(
   demo: RentDemo,
-  { workspaceId, saved, call }: { workspaceId: WorkspaceId; saved: SavedCard; call: ApiCall },
+  {
+    workspaceId,
+    saved,
+    call,
+    producer,
+  }: { workspaceId: WorkspaceId; saved: SavedCard; call: ApiCall; producer: Producer },
 ): Act[] {
   const simulator = controlSimulator(demo.paddle.simulatorUrl ?? '')
-  const rent = (phoneNumber: string) => call('POST', '/v1/phone-numbers', { phone_number: phoneNumber })
   const cardPays = async (behaviour: Parameters<SimulatorControl['setCard']>[1]): Promise<void> => {
     const { payment_method_id: method } = await demo.db
       .selectFrom('saved_card')
@@ -134,7 +164,14 @@ function actsOf(
     await simulator.setCard(method ?? '', behaviour)
   }
   return [
-    ...Object.values(numbers).map((number) => ({ at: rentedOn, act: () => rent(number) })),
+    ...Object.values(numbers).map((phoneNumber, index) => {
+      const rentedAt = new Date(rentedOn.getTime() + index * 600_000)
+      return {
+        at: rentedAt,
+        once: isFunded,
+        act: () => producer.numberRented({ workspaceId, phoneNumber, rentedAt }),
+      }
+    }),
     { at: new Date('2027-04-12T10:00:00Z'), act: () => cancel(call, numbers.cancelled) },
     {
       at: new Date('2027-06-10T10:00:00Z'),
@@ -174,23 +211,18 @@ async function payIn({ db, paddle }: RentDemo, workspaceId: WorkspaceId, simulat
   await simulator.payCheckout(opened.paddleTransactionId, { card: '5555555555554444' })
 }
 
-async function openDemoWorkspace({ stack, db, signal, screen }: RentDemo): Promise<WorkspaceId> {
+async function openDemoWorkspace({ db, signal, screen }: RentDemo, producer: Producer): Promise<WorkspaceId> {
   const workspaceId = workspaceIdSchema.parse('ws_demo')
-  const producer = createProducer(stack.redisUrl, { prefix: stack.queuePrefix, timeoutMs: 10_000 })
-  try {
-    await producer.workspaceCreated({ workspaceId })
-    while (!signal.aborted) {
-      const [grant] = (await readRentFrame(db, workspaceId)).movements
-      if (grant !== undefined) {
-        screen.print(
-          `Workspace ${workspaceId} is open with a signup grant of ${displayUsd(grant.amountMicros)}.`,
-        )
-        break
-      }
-      await pause(frameMs, signal)
+  await producer.workspaceCreated({ workspaceId })
+  while (!signal.aborted) {
+    const [grant] = (await readRentFrame(db, workspaceId)).movements
+    if (grant !== undefined) {
+      screen.print(
+        `Workspace ${workspaceId} is open with a signup grant of ${displayUsd(grant.amountMicros)}.`,
+      )
+      break
     }
-  } finally {
-    await producer.close()
+    await pause(frameMs, signal)
   }
   return workspaceId
 }
