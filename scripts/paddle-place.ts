@@ -11,6 +11,7 @@ import { createPaddleGateway, type PaddleGateway } from '../paddle/gateway.ts'
 import { controlSimulator } from '../paddle/simulator/control.ts'
 import { startPaddleSimulator } from '../paddle/simulator/simulator.ts'
 import { installPaddleTransport } from '../paddle/transport.ts'
+import type { BusinessClock } from '../runtime/clock.ts'
 import { readPaddleConfig } from '../runtime/config.ts'
 import { identityOf } from './embedded/process-table.ts'
 import { dataDirectory, type Stack } from './stack.ts'
@@ -41,11 +42,14 @@ export function configuredPaddle(): PaddlePlace | null {
 
 type OwnSimulator = PaddlePlace & { simulatorUrl: string; stop: () => Promise<void> }
 
-/** A simulator in this process, which other scripts find while we run. Its cards outlive it, in a file beside the database. */
-export async function startOwnSimulator(stack: Stack): Promise<OwnSimulator> {
+/**
+ * A simulator in this process, which other scripts find while we run. Its cards outlive it, in a file beside the database, unless
+ * that does not outlive us either.
+ */
+export async function startOwnSimulator(stack: Stack, clock?: BusinessClock): Promise<OwnSimulator> {
   await mkdir(dataDirectory, { recursive: true })
-  const { placePath, stateFile } = filesOf(stack)
-  const simulator = await startPaddleSimulator({ stateFile })
+  const { placePath, stateFile } = filesOf({ ...stack, ours: stack.ours && !stack.fresh })
+  const simulator = await startPaddleSimulator({ clock, ...(stack.fresh ? {} : { stateFile }) })
   const environment = {
     PADDLE_API_KEY: simulator.apiKey,
     PADDLE_ENVIRONMENT: simulator.url,

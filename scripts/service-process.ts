@@ -11,23 +11,23 @@ export type ServiceProcess = {
   stop: () => Promise<void>
 }
 
-/** Shape: resolves when the process says over its channel that it is ready. Its log goes to `<name>.log` in the data directory. */
+/** Shape: resolves when the process says over its channel that it is ready. Its log goes to `<name>.log` in that directory. */
 export async function startServiceProcess({
   name,
   main,
   environment,
-  dataDirectory,
+  logDirectory,
   log,
 }: {
   /** As in `the workers ended`. */
   name: string
   main: string
   environment: Record<string, string>
-  dataDirectory: string
+  logDirectory: string
   log: (message: string) => void
 }): Promise<ServiceProcess> {
-  await mkdir(dataDirectory, { recursive: true })
-  const logPath = join(dataDirectory, `${name}.log`)
+  await mkdir(logDirectory, { recursive: true })
+  const logPath = join(logDirectory, `${name}.log`)
   // A file, not a pipe to us: the process writes there even when we are gone.
   const logFile = await open(logPath, 'a')
   let stopping = false

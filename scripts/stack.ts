@@ -2,7 +2,8 @@
  * What a script works on: the servers that DATABASE_URL and REDIS_URL name, else those of an `npm start` that runs in this
  * checkout, else embedded ones for as long as the script runs. And workers, when the script needs some and none are there.
  */
-import { join, resolve } from 'node:path'
+import { rm } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
 
 import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -10,7 +11,8 @@ import { Redis } from 'ioredis'
 import { BillingError } from '../billing/billing-error.ts'
 import { migrateToLatest } from '../db/migrate.ts'
 import { defaultQueuePrefix } from '../jobs/queues.ts'
-import { findRunningServers, startEmbeddedServers } from './embedded/embedded-servers.ts'
+import { Misuse } from './command-line.ts'
+import { findRunningServers, startEmbeddedServers, stopOrphanedServers } from './embedded/embedded-servers.ts'
 import { startServiceProcess, type ServiceProcess } from './service-process.ts'
 
 export type Stack = {
@@ -19,6 +21,10 @@ export type Stack = {
   queuePrefix: string
   /** Whether this is the embedded Postgres, started by this script, and not somebody's database. */
   ours: boolean
+  /** Whether its data are thrown away when the next such stack is opened. */
+  fresh: boolean
+  /** Where its processes write their logs. */
+  logDirectory: string
   /** Which servers, in words. */
   description: string
   stop: () => Promise<void>
@@ -28,36 +34,38 @@ const checkout = resolve(import.meta.dirname, '..')
 
 export const dataDirectory = join(checkout, '.data')
 
+/** What is not to be mixed with anything: a year of dates to come. */
+const freshDirectory = join(dataDirectory, 'fresh')
+
 export type StackOptions = {
   log: (message: string) => void
   /** Refuse when the servers of this checkout run already, instead of working on them. */
   alone?: boolean
+  /** Servers of their own, on data that begin anew, whatever else runs in this checkout. */
+  fresh?: boolean
 }
 
 /** Finds or starts Postgres and Redis. Embedded ones are migrated; others are expected to be. */
-export async function openStack({ log, alone = false }: StackOptions): Promise<Stack> {
+export async function openStack({ log, alone = false, fresh = false }: StackOptions): Promise<Stack> {
+  if (fresh) return await openFreshStack(log)
   const queuePrefix = process.env['QUEUE_PREFIX'] ?? defaultQueuePrefix
   const databaseUrl = process.env['DATABASE_URL']
   const redisUrl = process.env['REDIS_URL']
   if (databaseUrl && redisUrl) {
     const description = 'the servers that DATABASE_URL and REDIS_URL name'
-    return { databaseUrl, redisUrl, queuePrefix, ours: false, description, stop: leaveRunning }
+    const servers = { databaseUrl, redisUrl, queuePrefix }
+    return { ...servers, ...notOurs, description, stop: leaveRunning }
   }
-  const running = await findRunningServers(dataDirectory)
-  if (running !== null && alone) {
-    throw new BillingError(
-      'already_running',
-      `The servers of this checkout run already, started by process ${running.pid}. Use them, or stop them first: ` +
-        `kill ${running.pid}`,
-    )
-  }
+  const running =
+    (await findRunningServers(dataDirectory)) ?? (alone ? null : await findRunningServers(freshDirectory))
+  if (running !== null && alone) throw alreadyRunning(running.pid)
   if (running !== null) {
     const description = `the servers of the npm start that runs as process ${running.pid}`
     return {
       databaseUrl: databaseUrl ?? running.databaseUrl,
       redisUrl: redisUrl ?? running.redisUrl,
       queuePrefix,
-      ours: false,
+      ...notOurs,
       description,
       stop: leaveRunning,
     }
@@ -76,10 +84,53 @@ export async function openStack({ log, alone = false }: StackOptions): Promise<S
     redisUrl: servers.redisUrl,
     queuePrefix,
     ours,
+    fresh: false,
+    logDirectory: dataDirectory,
     description: ours ? `embedded servers, data in ${dataDirectory}` : 'the database that DATABASE_URL names',
     stop: () => servers.stop(),
   }
 }
+
+/**
+ * The data of the one before are deleted when the next begins, so that what it left can be looked at until then.
+ *
+ * Throws: Misuse where other servers or another Paddle are named; BillingError `already_running`.
+ */
+async function openFreshStack(log: (message: string) => void): Promise<Stack> {
+  const named = ['DATABASE_URL', 'REDIS_URL', 'PADDLE_API_KEY'].filter((name) => process.env[name])
+  if (named.length > 0)
+    throw new Misuse(`this runs on servers of its own, and a simulator: unset ${named.join(' and ')}`)
+  const running = await findRunningServers(freshDirectory)
+  if (running !== null) throw alreadyRunning(running.pid)
+  await stopOrphanedServers(freshDirectory)
+  await rm(freshDirectory, { recursive: true, force: true })
+  const servers = await startEmbeddedServers({ dataDirectory: freshDirectory, durability: 'volatile', log })
+  try {
+    await migrateToLatest(servers.databaseUrl)
+  } catch (error) {
+    await servers.stop()
+    throw error
+  }
+  return {
+    databaseUrl: servers.databaseUrl,
+    redisUrl: servers.redisUrl,
+    queuePrefix: defaultQueuePrefix,
+    ours: true,
+    fresh: true,
+    logDirectory: freshDirectory,
+    description: `embedded servers of their own, data in ${relative(checkout, freshDirectory)}/ until the next start`,
+    stop: () => servers.stop(),
+  }
+}
+
+function alreadyRunning(pid: number): BillingError {
+  return new BillingError(
+    'already_running',
+    `The servers of this checkout run already, started by process ${pid}. Use them, or stop them first: kill ${pid}`,
+  )
+}
+
+const notOurs = { ours: false, fresh: false, logDirectory: dataDirectory } as const
 
 /** Servers that were there before us stay. */
 async function leaveRunning(): Promise<void> {}
@@ -118,7 +169,7 @@ export async function startWorkerProcess(
       REDIS_URL: stack.redisUrl,
       QUEUE_PREFIX: stack.queuePrefix,
     },
-    dataDirectory,
+    logDirectory: stack.logDirectory,
     log,
   })
 }
@@ -141,7 +192,7 @@ export async function startApiProcess(
     name: 'api',
     main: join(checkout, 'api', 'main.ts'),
     environment: apiEnvironment,
-    dataDirectory,
+    logDirectory: stack.logDirectory,
     log,
   })
   const { said } = api

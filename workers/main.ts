@@ -124,7 +124,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
   })
   const scheduling = await startSchedules(
     { ...context, db, queueNamed: queues.named },
-    { rounds, signal: stopping.signal },
+    { rounds, rate: config.clock?.rate ?? 1, signal: stopping.signal },
   )
   const listener =
     metrics === null || config.metrics === undefined

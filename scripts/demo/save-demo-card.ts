@@ -2,6 +2,7 @@
 import type { WorkspaceId } from '../../billing/ids.ts'
 import { displayUsd, parseUsd } from '../../billing/money.ts'
 import { openCardSetup } from '../../api/checkout.ts'
+import type { AutoRechargeSettings } from '../../billing/recharge.ts'
 import { saveAutoRecharge } from '../../db/auto-recharge.ts'
 import { readClock } from '../../db/clock.ts'
 import { findUsableCard, type SavedCard } from '../../db/saved-card.ts'
@@ -25,6 +26,7 @@ export const demoAutoRecharge = {
 export async function saveDemoCard(
   { db, paddle, screen, signal }: { db: Db; paddle: PaddlePlace; screen: Screen; signal: AbortSignal },
   workspaceId: WorkspaceId,
+  settings: AutoRechargeSettings = demoAutoRecharge,
 ): Promise<SavedCard | null> {
   const { simulatorUrl } = paddle
   if (simulatorUrl === null) return null
@@ -41,12 +43,12 @@ export async function saveDemoCard(
     return null
   }
   await withLockedWallet(db, workspaceId, async (trx, wallet) =>
-    saveAutoRecharge(trx, wallet, demoAutoRecharge, { actor: 'demo', now: await readClock(trx) }),
+    saveAutoRecharge(trx, wallet, settings, { actor: 'demo', now: await readClock(trx) }),
   )
   const { card } = saved
   screen.print(
     `Its card${card === null ? '' : `, ${card.brand} ending in ${card.last4},`} is saved at Paddle's simulator. Auto-recharge: below ` +
-      `${displayUsd(demoAutoRecharge.thresholdMicros)} it brings ${displayUsd(demoAutoRecharge.topUpMicros)}.`,
+      `${displayUsd(settings.thresholdMicros)} it brings ${displayUsd(settings.topUpMicros)}.`,
   )
   return saved
 }

@@ -13,9 +13,8 @@ export type Screen = {
   end: () => void
 }
 
-const liveEveryMs = 2_000
-
-export function createScreen(output: NodeJS.WriteStream): Screen {
+/** `liveEveryMs`: how often the live line is printed where it cannot be written anew. */
+export function createScreen(output: NodeJS.WriteStream, { liveEveryMs = 2_000 } = {}): Screen {
   let shown = ''
   let printedAt = 0
   const clear = (): string => (shown === '' || !output.isTTY ? '' : '\r\u001b[2K')
@@ -114,6 +113,21 @@ export function liveLine(state: {
   return (
     `${styleText('cyan', '▸')} ${String(state.eventsPerSecond).padStart(5)} events/s   ` +
     `p99 ${p99.padStart(6)}   balance ${styleText('bold', balance)}   ${state.progress}`
+  )
+}
+
+/** Of a clock that runs fast: which day it is, and how the wallet and its numbers stand. */
+export function rentLiveLine(state: {
+  date: string
+  balanceMicros: Micros
+  day: number
+  days: number
+  numbers: string
+}): string {
+  const balance = styleText('bold', displayUsd(state.balanceMicros).padStart(7))
+  return (
+    `${styleText('cyan', '▸')} ${state.date.padStart(11)}  balance ${balance}   ` +
+    `day ${String(state.day).padStart(String(state.days).length)} of ${state.days}   ${state.numbers}`
   )
 }
 

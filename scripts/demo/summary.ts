@@ -43,8 +43,8 @@ The campaign's summary
 }
 
 /** Whether Paddle captured for this workspace what the wallet was credited with. */
-async function comparePaddle(
-  { workspaceId, startedAt }: CampaignRun,
+export async function comparePaddle(
+  { workspaceId, startedAt }: Pick<CampaignRun, 'workspaceId' | 'startedAt'>,
   creditedMicros: Micros,
   paddle: PaddlePlace,
 ): Promise<string> {

@@ -85,7 +85,7 @@ export async function startDrillStack(log: (message: string) => void): Promise<D
         name,
         main: join(checkout, main),
         environment,
-        dataDirectory,
+        logDirectory: dataDirectory,
         log,
       })
       ending.push(() => service.stop())
