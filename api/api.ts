@@ -11,8 +11,11 @@ import type { WorkspaceId } from '../billing/ids.ts'
 import type { ApiKeyScope, Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
 
-/** Who may call a route: anybody, a workspace's key of at least this scope, or whoever runs this deployment. */
-export type RouteScope = 'public' | ApiKeyScope | 'operator'
+/**
+ * Who may call a route: anybody, a workspace's key of at least this scope, whoever runs this deployment, or whoever is signed in
+ * on the wallet page.
+ */
+export type RouteScope = 'public' | ApiKeyScope | 'operator' | 'session'
 
 /** Who is calling. */
 export type Caller =
