@@ -15,9 +15,11 @@ import type { Api } from './api.ts'
 import { registerAssets } from './dashboard-assets.ts'
 import { goTo, queryOf, sendPage, themeCookie, themeOf, type DashboardContext } from './dashboard-page.ts'
 import { errorOf } from './errors.ts'
+import { registerLiveWallet } from './live-wallet.ts'
 import { networkOf } from './rate-limit.ts'
 import { beginSession, fieldsOf, forgetSession, registerSessions, signedOutCode } from './session.ts'
 import { createWindowCounter, roomInMs } from './sliding-window.ts'
+import { registerWalletPage } from './wallet-page-routes.ts'
 
 export function registerDashboard(server: FastifyInstance, context: Omit<DashboardContext, 'assets'>): void {
   void server.register(async (child) => {
@@ -27,6 +29,8 @@ export function registerDashboard(server: FastifyInstance, context: Omit<Dashboa
     registerProblems(scope, { ...context, assets })
     registerSessions(scope, context)
     registerSignIn(scope, { ...context, assets })
+    registerWalletPage(scope, { ...context, assets })
+    registerLiveWallet(scope, context)
   })
 }
 

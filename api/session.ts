@@ -6,6 +6,7 @@ import { hash, timingSafeEqual } from 'node:crypto'
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
+import { paths } from '../dashboard/places.ts'
 import { readClock } from '../db/clock.ts'
 import { findSession } from '../db/dashboard-session.ts'
 import type { ApiKeyScope, Db } from '../db/schema.ts'
@@ -37,7 +38,10 @@ export function registerSessions(scope: Api, { db }: { db: Db }): void {
     // Whoever a bearer key said it was: here only the session says so.
     request.caller = { kind: 'nobody' }
     const token = cookieOf(request, sessionCookie)
-    const found = token === null ? null : await findSession(db, token, await readClock(db))
+    const found =
+      token === null
+        ? null
+        : await findSession(db, token, { now: await readClock(db), isUse: isUse(request) })
     if (found !== null) {
       request.sessionToken = token
       request.caller = { kind: 'workspace', ...found }
@@ -85,6 +89,11 @@ export function fieldsOf({ body }: Pick<FastifyRequest, 'body'>): Readonly<Parti
   return typeof body === 'object' && body !== null
     ? Object.fromEntries(Object.entries(body).filter(([, value]) => typeof value === 'string'))
     : {}
+}
+
+/** A page that refreshes itself says so. It does not keep a session going that nobody uses any more. */
+function isUse({ headers, routeOptions }: FastifyRequest): boolean {
+  return headers['x-refresh'] === undefined && routeOptions.url !== paths.events
 }
 
 function changes({ method }: FastifyRequest): boolean {

@@ -117,7 +117,10 @@ function field(options: FieldOptions, input: (attributes: Html) => Html): Html {
   const { id, described } = namesOf(options)
   return wrapped(
     options,
-    input(html`id="${id}" name="${name}" value="${typed.values[name] ?? value}" ${flag('required', required)} ${described}`),
+    input(
+      html`id="${id}" name="${name}" value="${typed.values[name] ?? value}" ${flag('required', required)}
+      ${described}`,
+    ),
   )
 }
 

@@ -75,8 +75,12 @@ export async function createSignInLink(
   return token
 }
 
-/** Shape: null once it is over, whatever ended it. Being found is being used. */
-export async function findSession(db: Db, token: string, now: Date): Promise<SignedIn | null> {
+/** Shape: null once it is over, whatever ended it. `isUse`: somebody asked for it, and not a page that keeps itself up to date. */
+export async function findSession(
+  db: Db,
+  token: string,
+  { now, isUse }: { now: Date; isUse: boolean },
+): Promise<SignedIn | null> {
   const tokenHash = hashOf(token)
   const row = await db
     .selectFrom('dashboard_session as session')
@@ -94,7 +98,7 @@ export async function findSession(db: Db, token: string, now: Date): Promise<Sig
     .executeTakeFirst()
   if (row === undefined) return null
   const { workspaceId, keyId, scope, seenAt } = row
-  if (now.getTime() - seenAt.getTime() >= notedEveryMs) {
+  if (isUse && now.getTime() - seenAt.getTime() >= notedEveryMs) {
     await db
       .updateTable('dashboard_session')
       .set({ seen_at: now })

@@ -18,13 +18,16 @@ describe('signing in', () => {
     )
   })
 
-  test.for(['', 'sk_call2me_nothing', "' or 1=1 --"])('with %j is refused, beside the field', async (key, { api }) => {
-    const answer = await visit(api, null).post('/wallet/sign-in', { key })
+  test.for(['', 'sk_call2me_nothing', "' or 1=1 --"])(
+    'with %j is refused, beside the field',
+    async (key, { api }) => {
+      const answer = await visit(api, null).post('/wallet/sign-in', { key })
 
-    expect(answer.status).toBe(422)
-    expect(answer.html).toContain('aria-invalid="true"')
-    expect(answer.headers['set-cookie']).toBeUndefined()
-  })
+      expect(answer.status).toBe(422)
+      expect(answer.html).toContain('aria-invalid="true"')
+      expect(answer.headers['set-cookie']).toBeUndefined()
+    },
+  )
 
   test('a page that was asked for comes after it, and no other address can', async ({ api }) => {
     const asked = await visit(api, null).get('/wallet/spend')
@@ -72,7 +75,10 @@ describe('a link', () => {
     const token = await givenLink(db, api)
     const nobody = visit(api, null)
 
-    const looks = [await nobody.get(`/wallet/sign-in/link?token=${token}`), await nobody.get(`/wallet/sign-in/link?token=${token}`)]
+    const looks = [
+      await nobody.get(`/wallet/sign-in/link?token=${token}`),
+      await nobody.get(`/wallet/sign-in/link?token=${token}`),
+    ]
     const first = await nobody.post('/wallet/sign-in/link', { token })
     const second = await nobody.post('/wallet/sign-in/link', { token })
 
@@ -89,7 +95,10 @@ describe('a link', () => {
       Array.from({ length: 8 }, () => visit(api, null).post('/wallet/sign-in/link', { token })),
     )
 
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([303, ...Array.from({ length: 7 }, () => 410)])
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([
+      303,
+      ...Array.from({ length: 7 }, () => 410),
+    ])
   })
 
   test('is nothing when it is too old, or its key was revoked', async ({ api, db }) => {
@@ -147,7 +156,11 @@ describe('a session ends', () => {
     const visitor = await signIn(other, 'read')
     const now = (await readClock(db)).getTime()
     const seenAt = new Date(now - sessionIdleMs + 60_000)
-    await db.updateTable('dashboard_session').set({ seen_at: seenAt }).where('workspace_id', '=', other.workspaceId).execute()
+    await db
+      .updateTable('dashboard_session')
+      .set({ seen_at: seenAt })
+      .where('workspace_id', '=', other.workspaceId)
+      .execute()
 
     expect((await visitor.get('/wallet')).status).toBe(200)
 
@@ -164,12 +177,20 @@ test('the database holds no token, so a copy of it signs nobody in', async ({ ap
   const visitor = await signIn(api, 'read')
   const token = visitor.cookie?.split('=')[1] ?? ''
 
-  const rows = await db.selectFrom('dashboard_session').selectAll().where('workspace_id', '=', api.workspaceId).execute()
+  const rows = await db
+    .selectFrom('dashboard_session')
+    .selectAll()
+    .where('workspace_id', '=', api.workspaceId)
+    .execute()
 
   expect(rows.length).toBeGreaterThan(0)
-  const stored = rows.flatMap(({ token_hash }) => [token_hash.toString('base64url'), token_hash.toString('hex')])
+  const stored = rows.flatMap(({ token_hash }) => [
+    token_hash.toString('base64url'),
+    token_hash.toString('hex'),
+  ])
   expect(stored).not.toContain(token)
-  for (const each of stored) expect((await visit(api, `__Host-wallet-session=${each.slice(0, 43)}`).get('/wallet')).status).toBe(303)
+  for (const each of stored)
+    expect((await visit(api, `__Host-wallet-session=${each.slice(0, 43)}`).get('/wallet')).status).toBe(303)
 })
 
 describe('two doors:', () => {
@@ -184,7 +205,10 @@ describe('two doors:', () => {
   test('no page takes a key in a header', async ({ api }) => {
     const answer = await api.get('/wallet', { key: 'admin' })
 
-    expect(answer).toMatchObject({ status: 303, headers: { location: '/wallet/sign-in?over=1&place=wallet' } })
+    expect(answer).toMatchObject({
+      status: 303,
+      headers: { location: '/wallet/sign-in?over=1&place=wallet' },
+    })
   })
 
   test('a page is of the workspace of its session, whatever key comes along', async ({ api }) => {
@@ -247,16 +271,19 @@ describe('a form is heeded', () => {
     expect((await visitor.post(change, {}, { 'content-type': 'application/json' })).status).toBe(415)
   })
 
-  test.for(['read', 'write'] as const)('not of a session with a %s key, and its pages have no button for it', async (scope, { api }) => {
-    const visitor = await signIn(api, scope)
+  test.for(['read', 'write'] as const)(
+    'not of a session with a %s key, and its pages have no button for it',
+    async (scope, { api }) => {
+      const visitor = await signIn(api, scope)
 
-    const { html } = await visitor.get('/wallet/auto-recharge')
+      const { html } = await visitor.get('/wallet/auto-recharge')
 
-    expect((await visitor.post('/wallet/auto-recharge', settings)).status).toBe(403)
-    expect((await visitor.post('/wallet/add-funds', { amount_usd: '50' })).status).toBe(403)
-    const actions = [...html.matchAll(/<form[^>]*action="([^"]+)"/g)].map(([, action]) => action)
-    expect(new Set(actions)).toEqual(new Set(['/wallet/theme', '/wallet/sign-out']))
-  })
+      expect((await visitor.post('/wallet/auto-recharge', settings)).status).toBe(403)
+      expect((await visitor.post('/wallet/add-funds', { amount_usd: '50' })).status).toBe(403)
+      const actions = [...html.matchAll(/<form[^>]*action="([^"]+)"/g)].map(([, action]) => action)
+      expect(new Set(actions)).toEqual(new Set(['/wallet/theme', '/wallet/sign-out']))
+    },
+  )
 })
 
 test('colours are remembered by the browser, and a form leads to no other site', async ({ api }) => {
@@ -272,13 +299,17 @@ test('colours are remembered by the browser, and a form leads to no other site',
 
 async function givenLink(db: Db, api: TestApi, forMs = 60_000): Promise<string> {
   const keyId = keyIdOf(api.keys.admin)
-  return await db.transaction().execute(async (trx) =>
-    createSignInLink(trx, { workspaceId: api.workspaceId, keyId }, { now: await readClock(trx), forMs }),
-  )
+  return await db
+    .transaction()
+    .execute(async (trx) =>
+      createSignInLink(trx, { workspaceId: api.workspaceId, keyId }, { now: await readClock(trx), forMs }),
+    )
 }
 
 async function revoke(db: Db, { workspaceId }: TestApi, key: string): Promise<void> {
-  await db.transaction().execute((trx) => revokeApiKey(trx, { workspaceId, keyId: keyIdOf(key), forced: true }))
+  await db
+    .transaction()
+    .execute((trx) => revokeApiKey(trx, { workspaceId, keyId: keyIdOf(key), forced: true }))
 }
 
 function keyIdOf(key: string): string {

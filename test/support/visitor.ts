@@ -13,12 +13,17 @@ export type Visitor = {
   post: (path: string, fields?: Record<string, string>, headers?: Record<string, string>) => Promise<Page>
 }
 
-export const ownOrigin = { host: 'wallet.test', origin: 'https://wallet.test', 'sec-fetch-site': 'same-origin' }
+export const ownOrigin = {
+  host: 'wallet.test',
+  origin: 'https://wallet.test',
+  'sec-fetch-site': 'same-origin',
+}
 
-/** Shape: `key` is a scope of the API's workspace, or a key. */
-export async function signIn(api: TestApi, key: 'read' | 'write' | 'admin' | (string & {})): Promise<Visitor> {
-  const secret = key === 'read' || key === 'write' || key === 'admin' ? api.keys[key] : key
-  const answer = await visit(api, null).post('/wallet/sign-in', { key: secret })
+export async function signIn(
+  api: TestApi,
+  key: 'read' | 'write' | 'admin',
+): Promise<Visitor> {
+  const answer = await visit(api, null).post('/wallet/sign-in', { key: api.keys[key] })
   expect(answer.status).toBe(303)
   return visit(api, sessionCookieOf(answer))
 }
@@ -28,7 +33,11 @@ export function visit(api: TestApi, cookie: string | null): Visitor {
   let csrf: string | null = null
   const withCookie = cookie === null ? {} : { cookie }
   const get = async (path: string): Promise<Page> => {
-    const response = await api.server.inject({ method: 'GET', url: path, headers: { host: ownOrigin.host, ...withCookie } })
+    const response = await api.server.inject({
+      method: 'GET',
+      url: path,
+      headers: { host: ownOrigin.host, ...withCookie },
+    })
     return pageOf(response)
   }
   const post: Visitor['post'] = async (path, fields = {}, headers = {}) => {

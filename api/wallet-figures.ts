@@ -1,0 +1,45 @@
+/**
+ * Every figure of the wallet page that is read from the ledger: pages of transactions and their number, how fast money goes, and
+ * where it went. All in one place, so that what makes them quick for a ledger of any size is behind it.
+ */
+import type { Burn } from '../billing/burn.ts'
+import type { WorkspaceId } from '../billing/ids.ts'
+import { listSpendByDay, readBurn, type DaySpend } from '../db/spend.ts'
+import { readUsageStats, type StatsWindow, type UsageStats } from '../db/usage-stats.ts'
+import {
+  countWalletTransactions,
+  listWalletTransactions,
+  type WalletTransaction,
+  type WalletTransactionFilter,
+} from '../db/wallet-transaction.ts'
+import type { Db } from '../db/schema.ts'
+
+export type TransactionPage = { transactions: WalletTransaction[]; total: bigint }
+
+/** Newest first, as the wallet was when `newest` was its newest transaction. */
+export async function readTransactionPage(
+  db: Db,
+  workspaceId: WorkspaceId,
+  filter: WalletTransactionFilter,
+  page: { newest: bigint; offset: number; limit: number },
+): Promise<TransactionPage> {
+  const [transactions, total] = await Promise.all([
+    listWalletTransactions(db, workspaceId, filter, page),
+    countWalletTransactions(db, workspaceId, filter, page.newest),
+  ])
+  return { transactions, total }
+}
+
+export async function readBurnRate(db: Db, workspaceId: WorkspaceId, now: Date): Promise<Burn> {
+  return await readBurn(db, workspaceId, now)
+}
+
+export type Spend = UsageStats & { byDayAndMeter: DaySpend[] }
+
+export async function readSpend(db: Db, workspaceId: WorkspaceId, window: StatsWindow): Promise<Spend> {
+  const [stats, byDayAndMeter] = await Promise.all([
+    readUsageStats(db, workspaceId, window),
+    listSpendByDay(db, workspaceId, window),
+  ])
+  return { ...stats, byDayAndMeter }
+}
