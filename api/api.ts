@@ -59,3 +59,10 @@ export function workspaceOf(request: Pick<FastifyRequest, 'caller'>): WorkspaceI
 export function actorOf({ caller }: Pick<FastifyRequest, 'caller'>): string {
   return caller.kind === 'workspace' ? `key ${caller.keyId}` : caller.kind
 }
+
+/** For whom something is done, and who asks for it. */
+export type WalletOwner = { workspaceId: WorkspaceId; actor: string }
+
+export function ownerOf(request: Pick<FastifyRequest, 'caller'>): WalletOwner {
+  return { workspaceId: workspaceOf(request), actor: actorOf(request) }
+}

@@ -19,10 +19,7 @@ export const ownOrigin = {
   'sec-fetch-site': 'same-origin',
 }
 
-export async function signIn(
-  api: TestApi,
-  key: 'read' | 'write' | 'admin',
-): Promise<Visitor> {
+export async function signIn(api: TestApi, key: 'read' | 'write' | 'admin'): Promise<Visitor> {
   const answer = await visit(api, null).post('/wallet/sign-in', { key: api.keys[key] })
   expect(answer.status).toBe(303)
   return visit(api, sessionCookieOf(answer))
