@@ -138,3 +138,12 @@ function fromElsewhere() {
       'This form did not come from a page of this wallet, or from one of an earlier session: nothing was done.',
   })
 }
+
+/** This host, as the browser sees it, for the way back from Paddle: what the browser says of its own page counts for the scheme. */
+export function hereOf(request: FastifyRequest): string {
+  const { origin, referer } = request.headers
+  const said = [origin, referer].find(
+    (each) => each !== undefined && URL.canParse(each) && new URL(each).host === request.host,
+  )
+  return said === undefined ? `${request.protocol}://${request.host}` : new URL(said).origin
+}

@@ -276,7 +276,7 @@ function shownReason({ state, reason }: { state: TopUpState; reason: string | nu
   return state === 'unknown' ? null : reason
 }
 
-function noTopUp() {
+export function noTopUp() {
   return refusal({
     status: 404,
     code: 'not_found',

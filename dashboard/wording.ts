@@ -1,5 +1,5 @@
 /** Money, times and counts in words, as all pages say them. */
-import { displayUsd, displayUsdExact, micros, type Micros } from '../billing/money.ts'
+import { displayUsd, displayUsdExact, formatUsd, micros, type Micros } from '../billing/money.ts'
 import { html, type Html } from './html.ts'
 
 /** To the cent, down. The minus is one that is read aloud as such. */
@@ -67,4 +67,11 @@ export const meterTitles: Partial<Record<string, string>> = {
   recording: 'Recording',
   message: 'Messages',
   number_rental: 'Number rental',
+}
+
+/** As it is typed into a field: `20`, `12.50`. */
+export function typedMoney(amount: Micros): string {
+  return formatUsd(amount)
+    .replace(/\.?0+$/, '')
+    .replace(/\.(\d)$/, '.$10')
 }
