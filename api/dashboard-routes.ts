@@ -11,13 +11,18 @@ import { paths, placeNames, places, type PlaceName } from '../dashboard/places.t
 import { linkPage, problemPage, signInPage, type Look } from '../dashboard/sign-in-page.ts'
 import { readClock } from '../db/clock.ts'
 import { endSession, findSignInLink, signInWithKey, signInWithLink } from '../db/dashboard-session.ts'
+import { registerAddFunds } from './add-funds-routes.ts'
 import type { Api } from './api.ts'
+import { registerAutoRechargePage } from './auto-recharge-page-routes.ts'
 import { registerAssets } from './dashboard-assets.ts'
 import { goTo, queryOf, sendPage, themeCookie, themeOf, type DashboardContext } from './dashboard-page.ts'
 import { errorOf } from './errors.ts'
 import { registerLiveWallet } from './live-wallet.ts'
+import { registerNumbersPage } from './numbers-page-routes.ts'
 import { networkOf } from './rate-limit.ts'
 import { beginSession, fieldsOf, forgetSession, registerSessions, signedOutCode } from './session.ts'
+import { registerSpendPage } from './spend-page-routes.ts'
+import { registerTransactionsPage } from './transactions-page-routes.ts'
 import { createWindowCounter, roomInMs } from './sliding-window.ts'
 import { registerWalletPage } from './wallet-page-routes.ts'
 
@@ -31,6 +36,11 @@ export function registerDashboard(server: FastifyInstance, context: Omit<Dashboa
     registerSignIn(scope, { ...context, assets })
     registerWalletPage(scope, { ...context, assets })
     registerLiveWallet(scope, context)
+    registerAddFunds(scope, { ...context, assets })
+    registerAutoRechargePage(scope, { ...context, assets })
+    registerTransactionsPage(scope, { ...context, assets })
+    registerSpendPage(scope, { ...context, assets })
+    registerNumbersPage(scope, { ...context, assets })
   })
 }
 

@@ -5,7 +5,7 @@
 import { z } from 'zod'
 
 import { nextPeriod, explainRental, phoneNumberStates, rentalReasons } from '../billing/rental.ts'
-import { phoneNumberId } from '../billing/ids.ts'
+import { phoneNumberId, type PhoneNumberId, type WorkspaceId } from '../billing/ids.ts'
 import { walletTransactionId } from '../billing/wallet-transaction.ts'
 import { isUnderWay } from '../db/admission.ts'
 import { readClock } from '../db/clock.ts'
@@ -19,6 +19,7 @@ import {
 import { cancelNumber, feeOf, releaseNumber, rentNumber } from '../db/rental.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import type { RateBook } from '../db/rate-book.ts'
+import type { Db } from '../db/schema.ts'
 import { callPayload } from '../jobs/usage-jobs.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
@@ -220,18 +221,31 @@ function registerCancel(api: Api, { db }: RouteContext): void {
       },
     },
     async (request) => {
-      const cancelled = await withLockedWallet(db, workspaceOf(request), async (trx, wallet) => {
-        const now = await readClock(trx)
-        const number = await findPhoneNumber(trx, wallet.workspaceId, { phoneNumberId: request.params.id })
-        if (number === null) throw noSuchNumber()
-        return request.query.now
-          ? await releaseNumber(trx, number, 'cancelled_at_once', now)
-          : await cancelNumber(trx, number, now)
+      const cancelled = await cancelNumberNamed(db, workspaceOf(request), {
+        phoneNumberId: request.params.id,
+        atOnce: request.query.now,
       })
-      if (cancelled === null) throw noWallet()
       return numberJson(cancelled, (await prices.quoteNow()).prices)
     },
   )
+}
+
+/** Throws: the refusal `not_found`. */
+export async function cancelNumberNamed(
+  db: Db,
+  workspaceId: WorkspaceId,
+  { phoneNumberId, atOnce }: { phoneNumberId: PhoneNumberId; atOnce: boolean },
+): Promise<PhoneNumber> {
+  const cancelled = await withLockedWallet(db, workspaceId, async (trx) => {
+    const now = await readClock(trx)
+    const number = await findPhoneNumber(trx, workspaceId, { phoneNumberId })
+    if (number === null) throw noSuchNumber()
+    return atOnce
+      ? await releaseNumber(trx, number, 'cancelled_at_once', now)
+      : await cancelNumber(trx, number, now)
+  })
+  if (cancelled === null) throw noWallet()
+  return cancelled
 }
 
 function numberJson(number: PhoneNumber, prices: RateBook): z.output<typeof numberShape> {
@@ -257,7 +271,7 @@ function text(instant: Date | null): string | null {
   return instant === null ? null : instant.toISOString()
 }
 
-function noSuchNumber() {
+export function noSuchNumber() {
   return refusal({
     status: 404,
     code: 'not_found',

@@ -13,18 +13,20 @@ import type { Db } from '../db/schema.ts'
 import type { WalletTransaction } from '../db/wallet-transaction.ts'
 import { workspaceOf, type Api } from './api.ts'
 import { readFrame, sendPage, type DashboardContext } from './dashboard-page.ts'
+import { createPrices, type Prices } from './prices.ts'
 import { listRentalsDue } from './rentals-due.ts'
 import { readBurnRate, readTransactionPage } from './wallet-figures.ts'
 import { getWallet, noWallet } from './wallet-routes.ts'
 
 export function registerWalletPage(scope: Api, context: DashboardContext): void {
+  const prices = createPrices(context.db)
   scope.get(
     places.wallet.path,
     { config: { scope: 'session' }, schema: { hide: true } },
     async (request, reply) => {
       const [frame, view] = await Promise.all([
         readFrame(context, request, 'wallet'),
-        readWalletView(context.db, workspaceOf(request)),
+        readWalletView({ db: context.db, prices }, workspaceOf(request)),
       ])
       return await sendPage(reply, walletPage(frame, view))
     },
@@ -33,7 +35,10 @@ export function registerWalletPage(scope: Api, context: DashboardContext): void 
 
 const latestShown = 8
 
-async function readWalletView(db: Db, workspaceId: WorkspaceId): Promise<WalletView> {
+async function readWalletView(
+  { db, prices }: { db: Db; prices: Prices },
+  workspaceId: WorkspaceId,
+): Promise<WalletView> {
   const [now, wallet] = await Promise.all([readClock(db), getWallet(db, workspaceId)])
   const { newest } = wallet
   const [liveCalls, burn, outlook, latest, rentals] = await Promise.all([
@@ -41,7 +46,7 @@ async function readWalletView(db: Db, workspaceId: WorkspaceId): Promise<WalletV
     readBurnRate(db, workspaceId, now),
     findRechargeOutlook(db, workspaceId, now),
     readTransactionPage(db, workspaceId, {}, { newest, offset: 0, limit: latestShown }),
-    listRentalsDue(db, workspaceId),
+    listRentalsDue({ db, prices }, workspaceId),
   ])
   if (outlook === null) throw noWallet()
   const { balanceMicros, heldMicros, availableMicros } = wallet
