@@ -3,7 +3,10 @@ import { styleText } from 'node:util'
 
 import type { WorkspaceId } from '../billing/ids.ts'
 import { createApiKey } from '../db/api-key.ts'
+import { paths } from '../dashboard/places.ts'
+import { readClock } from '../db/clock.ts'
 import { connect } from '../db/connect.ts'
+import { createSignInLink } from '../db/dashboard-session.ts'
 import type { Db } from '../db/schema.ts'
 import { verifyLedger } from '../db/verify.ts'
 import { runScript, wholeNumber } from './command-line.ts'
@@ -86,19 +89,29 @@ async function printVerification(screen: Screen, stack: Stack): Promise<void> {
   }
 }
 
-/** A key for whoever wants to try the API; it is shown once, as every key. */
+/** A link that opens the wallet page, and a key for whoever wants to try the API; both are shown once. */
 async function printDoor(
   db: Db,
   screen: Screen,
   { workspaceId, apiUrl }: { workspaceId: WorkspaceId; apiUrl: string },
 ): Promise<void> {
-  const { secret } = await db
-    .transaction()
-    .execute((trx) =>
-      createApiKey(trx, { workspaceId, scope: 'admin', label: 'npm start', createdBy: 'npm start' }),
-    )
-  screen.print(`The HTTP API, to read and try in a browser: ${styleText('bold', `${apiUrl}/docs`)}. A key of ${workspaceId}:
+  const { secret, token } = await db.transaction().execute(async (trx) => {
+    const key = { workspaceId, scope: 'admin', label: 'npm start', createdBy: 'npm start' } as const
+    const { keyId, secret } = await createApiKey(trx, key)
+    const now = await readClock(trx)
+    return { secret, token: await createSignInLink(trx, { workspaceId, keyId }, { now, forMs: linkWorksMs }) }
+  })
+  screen.print(`The wallet page, by a link that works once, within an hour:
+  ${styleText('bold', `${pageUrl(apiUrl)}${paths.link}?token=${token}`)}
+The HTTP API, to read and try in a browser: ${styleText('bold', `${apiUrl}/docs`)}. A key of ${workspaceId}, also to sign in with:
   curl -H 'Authorization: Bearer ${secret}' ${apiUrl}/v1/wallet\n`)
+}
+
+const linkWorksMs = 3_600_000
+
+/** Browsers keep a secure cookie without HTTPS for this machine alone, and not all of them for its number. */
+function pageUrl(apiUrl: string): string {
+  return apiUrl.replace('//127.0.0.1:', '//localhost:')
 }
 
 async function serve(screen: Screen, workspaceId: string, interrupted: AbortSignal): Promise<void> {
