@@ -29,19 +29,23 @@ export type Frame = {
   notice: string | null
 }
 
-/** Shape: `scripts` are names in `assets/`; `live` says that the page follows the wallet. */
+/**
+ * Shape: `scripts` are names in `assets/`; `live` says that the page follows the wallet, `paddleJs` that Paddle's own script is on it,
+ *        which the page must then be sent with leave for.
+ */
 export function page(
   frame: Frame,
   {
     title = places[frame.place].title,
     scripts = [],
     live = false,
-  }: { title?: string; scripts?: readonly string[]; live?: boolean },
+    paddleJs = false,
+  }: { title?: string; scripts?: readonly string[]; live?: boolean; paddleJs?: boolean },
   content: Html,
 ): Html {
   const { place, assets, theme } = frame
   return wholePage(
-    { assets, theme, title, scripts: [...(live ? ['live.js'] : []), ...scripts] },
+    { assets, theme, title, paddleJs, scripts: [...(live ? ['live.js'] : []), ...scripts] },
     html`<a class="skip" href="#content">Skip to the content</a>
       <header class="bar">
         <div class="inner">
@@ -84,7 +88,7 @@ export function page(
 /** A page for somebody who is not signed in, or for whom nothing else can be shown. */
 export function plainPage(look: { assets: AssetPath; theme: Theme; title: string }, content: Html): Html {
   return wholePage(
-    { ...look, scripts: [] },
+    { ...look, scripts: [], paddleJs: false },
     html`<main id="content" class="alone">
       <p class="brand">${mark}<span>voice-wallet</span></p>
       <h1>${look.title}</h1>
@@ -99,7 +103,8 @@ function wholePage(
     theme,
     title,
     scripts,
-  }: { assets: AssetPath; theme: Theme; title: string; scripts: readonly string[] },
+    paddleJs,
+  }: { assets: AssetPath; theme: Theme; title: string; scripts: readonly string[]; paddleJs: boolean },
   body: Html,
 ): Html {
   return html`<!doctype html>
@@ -112,6 +117,7 @@ function wholePage(
         <title>${title === 'Wallet' ? title : `${title} \u00b7 Wallet`}</title>
         <link rel="icon" type="image/svg+xml" href="${assets('icon.svg')}" />
         <link rel="stylesheet" href="${assets('wallet.css')}" />
+        ${paddleJs ? html`<script defer src="https://cdn.paddle.com/paddle/v2/paddle.js"></script>` : null}
         ${scripts.map((name) => html`<script type="module" src="${assets(name)}"></script>`)}
       </head>
       <body>

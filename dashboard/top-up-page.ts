@@ -40,6 +40,7 @@ export function topUpPage(frame: Frame, view: TopUpView): Html {
       title: titleOf(view),
       live: true,
       scripts: checkout === null ? [] : ['checkout.js'],
+      paddleJs: checkout?.overlay != null,
     },
     html`<section class="card stack" aria-labelledby="state-title">
         <div data-live="state" class="stack">
@@ -71,7 +72,7 @@ export function topUpPage(frame: Frame, view: TopUpView): Html {
 export function cardDoorPage(frame: Frame, checkout: Checkout): Html {
   return page(
     frame,
-    { title: 'Continue at Paddle', scripts: ['checkout.js'] },
+    { title: 'Continue at Paddle', scripts: ['checkout.js'], paddleJs: checkout.overlay !== null },
     html`<section class="card stack">
       <p>The card is entered at Paddle, and never here. Nothing is charged for it.</p>
       ${checkoutDoor(checkout, { goesByItself: true })}

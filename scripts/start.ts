@@ -15,6 +15,8 @@ import { createScreen, type Screen } from './demo/screen.ts'
 import { startServices, type Services } from './start-services.ts'
 import { withStack, type Stack } from './stack.ts'
 
+const anHourMs = 3_600_000
+
 await runScript({
   name: 'start',
   usage: `usage: npm start -- [--once] [--records <n>] [--rate <n>]
@@ -99,15 +101,13 @@ async function printDoor(
     const key = { workspaceId, scope: 'admin', label: 'npm start', createdBy: 'npm start' } as const
     const { keyId, secret } = await createApiKey(trx, key)
     const now = await readClock(trx)
-    return { secret, token: await createSignInLink(trx, { workspaceId, keyId }, { now, forMs: linkWorksMs }) }
+    return { secret, token: await createSignInLink(trx, { workspaceId, keyId }, { now, forMs: anHourMs }) }
   })
   screen.print(`The wallet page, by a link that works once, within an hour:
   ${styleText('bold', `${pageUrl(apiUrl)}${paths.link}?token=${token}`)}
 The HTTP API, to read and try in a browser: ${styleText('bold', `${apiUrl}/docs`)}. A key of ${workspaceId}, also to sign in with:
   curl -H 'Authorization: Bearer ${secret}' ${apiUrl}/v1/wallet\n`)
 }
-
-const linkWorksMs = 3_600_000
 
 /** Browsers keep a secure cookie without HTTPS for this machine alone, and not all of them for its number. */
 function pageUrl(apiUrl: string): string {
