@@ -84,14 +84,14 @@ export function previewPart(preview: TaxPreview): Html {
 
 export function topUpTable(caption: string, lines: readonly TopUpLine[]): Html {
   if (lines.length === 0) return html`<p class="empty">None yet.</p>`
-  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0">
+  return html`<div class="scroll" role="group" aria-label="${caption}" tabindex="0">
     <table>
       <caption class="hidden">
         ${caption}
       </caption>
       <thead>
         <tr>
-          <th scope="col">When</th>
+          <th scope="col" class="wide">When</th>
           <th scope="col">What became of it</th>
           <th scope="col" class="number">Amount</th>
         </tr>
@@ -100,9 +100,10 @@ export function topUpTable(caption: string, lines: readonly TopUpLine[]): Html {
         ${lines.map(
           (line) =>
             html`<tr>
-              <td class="when">${time(line.createdAt)}</td>
+              <td class="when wide">${time(line.createdAt)}</td>
               <th scope="row">
                 <a href="${topUpPath(line.topUpId)}">${sourceTitles[line.source]}</a> ${topUpPill(line.state)}
+                <small class="narrow">${time(line.createdAt)}</small>
                 <small>${line.message}</small>
               </th>
               <td class="number">${money(line.amountMicros)}</td>
@@ -143,7 +144,7 @@ function form(frame: Frame, view: AddFundsView): Html {
           .map(
             (preset) =>
               html`<button type="button" data-amount="${typedMoney(preset)}" aria-pressed="false">
-                $${typedMoney(preset)}
+                ${money(preset).replace('.00', '')}
               </button>`,
           )}
       </div>

@@ -105,7 +105,7 @@ export function numberPage(frame: Frame, view: NumberView): Html {
 }
 
 function numberTable(numbers: readonly NumberLine[]): Html {
-  return html`<div class="scroll" role="region" aria-label="Numbers" tabindex="0">
+  return html`<div class="scroll" role="group" aria-label="Numbers" tabindex="0">
     <table>
       <caption class="hidden">
         Numbers, newest first

@@ -81,6 +81,7 @@ export function page(
       </main>
       <footer class="inner">
         <p>All times are UTC. Amounts are US dollars.</p>
+        ${themeSwitch(frame)}
       </footer>`,
   )
 }
@@ -128,19 +129,22 @@ function wholePage(
 
 /** Three buttons, one of them pressed: it works without a script, because the server remembers. */
 function themeSwitch({ theme, place, csrf }: Frame): Html {
-  return html`<form class="themes" method="post" action="${paths.theme}" role="group" aria-label="Colours">
+  return html`<form method="post" action="${paths.theme}">
     ${csrfField({ csrf })}<input type="hidden" name="place" value="${place}" />
-    ${themes.map(
-      (each) =>
-        html`<button
-          type="submit"
-          name="theme"
-          value="${each}"
-          aria-pressed="${each === theme ? 'true' : 'false'}"
-        >
-          ${themeTitles[each]}
-        </button>`,
-    )}
+    <fieldset class="themes">
+      <legend class="hidden">Colours</legend>
+      ${themes.map(
+        (each) =>
+          html`<button
+            type="submit"
+            name="theme"
+            value="${each}"
+            aria-pressed="${each === theme ? 'true' : 'false'}"
+          >
+            ${themeTitles[each]}
+          </button>`,
+      )}
+    </fieldset>
   </form>`
 }
 

@@ -174,7 +174,7 @@ function books({ postings, hash, previousHash }: ReceiptView): Html {
   return html`<section class="card" aria-labelledby="books-title">
     <details>
       <summary id="books-title">How it stands in the books</summary>
-      <div class="scroll" role="region" aria-label="Postings" tabindex="0">
+      <div class="scroll" role="group" aria-label="Postings" tabindex="0">
         <table>
           <caption class="hidden">
             Postings

@@ -11,6 +11,7 @@ const meters = ['voice', 'telephony', 'recording', 'message', 'number_rental'] a
 const width = 960
 const height = 280
 const left = 56
+const right = 24
 const bottom = 28
 const top = 12
 
@@ -18,7 +19,7 @@ export function spendChart(days: readonly SpendDay[]): Html {
   const totals = days.map(({ meters: of }) => sumMicros(of.map(({ usedMicros }) => usedMicros)))
   const most = totals.reduce<bigint>((highest, total) => (total > highest ? total : highest), 0n)
   const scale = niceScale(most)
-  const step = (width - left) / Math.max(1, days.length)
+  const step = (width - left - right) / Math.max(1, days.length)
   const barWidth = Math.max(2, Math.min(40, step * 0.7))
   const y = (amount: bigint): number => height - bottom - share(amount, scale.top) * (height - bottom - top)
   return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="chart-name">
@@ -46,7 +47,7 @@ export function spendLegend(days: readonly SpendDay[]): Html {
 
 export function spendDayTable(days: readonly SpendDay[]): Html {
   const used = meters.filter((meter) => days.some((day) => day.meters.some((each) => each.meter === meter)))
-  return html`<div class="scroll" role="region" aria-label="Spend by day and meter" tabindex="0">
+  return html`<div class="scroll" role="group" aria-label="Spend by day and meter" tabindex="0">
     <table>
       <caption class="hidden">
         Spend by day and meter

@@ -18,17 +18,17 @@ export type TransactionRow = {
 }
 
 export function transactionTable(caption: string, rows: readonly TransactionRow[]): Html {
-  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0">
+  return html`<div class="scroll" role="group" aria-label="${caption}" tabindex="0">
     <table>
       <caption class="hidden">
         ${caption}
       </caption>
       <thead>
         <tr>
-          <th scope="col">When</th>
+          <th scope="col" class="wide">When</th>
           <th scope="col">What</th>
           <th scope="col" class="number">Amount</th>
-          <th scope="col" class="number">Balance</th>
+          <th scope="col" class="number wide">Balance</th>
         </tr>
       </thead>
       <tbody>
@@ -47,13 +47,16 @@ function tableRow(row: TransactionRow): Html {
       : [html`<a href="${filtered('campaign_id', campaignId)}">${campaignId}</a>`]),
   ]
   return html`<tr>
-    <td class="when">${time(postedAt)}</td>
+    <td class="when wide">${time(postedAt)}</td>
     <th scope="row" class="break">
       <a href="${receiptPath(id)}">${description}</a>
+      <small class="narrow">${time(postedAt)}</small>
       ${owners.length === 0 ? null : html`<small>${owners.map((owner, index) => html`${index === 0 ? null : ' \u00b7 '}${owner}`)}</small>`}
     </th>
-    <td class="number">${change(amountMicros)}</td>
-    <td class="number">${exactMoney(balanceAfterMicros)}</td>
+    <td class="number">
+      ${change(amountMicros)}<small class="narrow">leaves ${exactMoney(balanceAfterMicros)}</small>
+    </td>
+    <td class="number wide">${exactMoney(balanceAfterMicros)}</td>
   </tr>`
 }
 

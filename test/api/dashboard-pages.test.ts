@@ -18,40 +18,55 @@ const pages = [
   '/wallet/numbers',
 ] as const
 
-const hostile = ['<img src=x onerror=alert(1)>', '=HYPERLINK("https://evil.test")', `"'><script>alert(1)</script>`]
+const hostile = [
+  '<img src=x onerror=alert(1)>',
+  '=HYPERLINK("https://evil.test")',
+  `"'><script>alert(1)</script>`,
+]
 
 describe('a page', () => {
-  test.for(pages)('%s is there for an empty workspace, and for one with a past', async (path, { shop, db }) => {
-    const lived = await shop.another()
-    await givenPast(db, lived)
+  test.for(pages)(
+    '%s is there for an empty workspace, and for one with a past',
+    async (path, { shop, db }) => {
+      const lived = await shop.another()
+      await givenPast(db, lived)
 
-    const empty = await (await signIn(shop, 'read')).get(path)
-    const full = await (await signIn(lived, 'admin')).get(path)
+      const empty = await (await signIn(shop, 'read')).get(path)
+      const full = await (await signIn(lived, 'admin')).get(path)
 
-    expect([empty.status, full.status]).toEqual([200, 200])
-    for (const { html } of [empty, full]) {
-      expect(html).toMatch(/^<!doctype html>/)
-      expect(html).toContain('<main id="content"')
-      expect(html.match(/<h1/g)).toHaveLength(1)
-      expect(html).not.toMatch(/undefined|\[object|NaN|\bnull\b/)
-    }
-  })
+      expect([empty.status, full.status]).toEqual([200, 200])
+      for (const { html } of [empty, full]) {
+        expect(html).toMatch(/^<!doctype html>/)
+        expect(html).toContain('<main id="content"')
+        expect(html.match(/<h1/g)).toHaveLength(1)
+        expect(html).not.toMatch(/undefined|\[object|NaN|\bnull\b/)
+      }
+    },
+  )
 
-  test.for(pages)('%s has no script and no style of its own, and asks nobody else for anything', async (path, { shop }) => {
-    const { html } = await (await signIn(shop, 'admin')).get(path)
+  test.for(pages)(
+    '%s has no script and no style of its own, and asks nobody else for anything',
+    async (path, { shop }) => {
+      const { html } = await (await signIn(shop, 'admin')).get(path)
 
-    expect(html).not.toMatch(/<style|\sstyle=|\son[a-z]+=|javascript:/i)
-    expect(html).not.toMatch(/<script(?![^>]*\ssrc="\/wallet\/assets\/)/)
-    expect([...html.matchAll(/\s(?:src|href|action)="([^"]*)"/g)].filter(([, url]) => !/^[/#]/.test(url ?? ''))).toEqual([])
-  })
+      expect(html).not.toMatch(/<style|\sstyle=|\son[a-z]+=|javascript:/i)
+      expect(html).not.toMatch(/<script(?![^>]*\ssrc="\/wallet\/assets\/)/)
+      expect(
+        [...html.matchAll(/\s(?:src|href|action)="([^"]*)"/g)].filter(([, url]) => !/^[/#]/.test(url ?? '')),
+      ).toEqual([])
+    },
+  )
 
-  test.for([...pages, '/wallet/sign-in'])('%s is sent with headers that forbid everything it does not need', async (path, { shop }) => {
-    const visitor = path === '/wallet/sign-in' ? visit(shop, null) : await signIn(shop, 'admin')
+  test.for([...pages, '/wallet/sign-in'])(
+    '%s is sent with headers that forbid everything it does not need',
+    async (path, { shop }) => {
+      const visitor = path === '/wallet/sign-in' ? visit(shop, null) : await signIn(shop, 'admin')
 
-    const { headers } = await visitor.get(path)
+      const { headers } = await visitor.get(path)
 
-    expect(securityOf(headers)).toEqual(expectedHeaders)
-  })
+      expect(securityOf(headers)).toEqual(expectedHeaders)
+    },
+  )
 
   test('that opens the checkout is the only one to let Paddle in, and only where Paddle.js is configured', async ({
     shop,
@@ -76,7 +91,9 @@ describe('a page', () => {
     expect(policies[1]).toContain('frame-src https://buy.paddle.com https://sandbox-buy.paddle.com')
   })
 
-  test('brings files that may be kept for ever, because their address names their content', async ({ shop }) => {
+  test('brings files that may be kept for ever, because their address names their content', async ({
+    shop,
+  }) => {
     const { html } = await (await signIn(shop, 'read')).get('/wallet')
     const files = [...html.matchAll(/"(\/wallet\/assets\/[^"]+)"/g)].map(([, path]) => path ?? '')
 
@@ -89,7 +106,10 @@ describe('a page', () => {
   })
 })
 
-test('names that others chose are text on every page, in every address and in the export', async ({ shop, db }) => {
+test('names that others chose are text on every page, in every address and in the export', async ({
+  shop,
+  db,
+}) => {
   const lived = await shop.another()
   await givenUsage(
     db,
@@ -98,14 +118,27 @@ test('names that others chose are text on every page, in every address and in th
     ),
   )
   const visitor = await signIn(lived, 'admin')
-  const receipts = hostile.map((_, index) => `/wallet/transactions/${walletTransactionId(lived.workspaceId, BigInt(index + 2))}`)
-  const typed = hostile.map((name) => `/wallet/transactions?${new URLSearchParams({ agent_id: name, call_id: name, kind: name, from: name }).toString()}`)
+  const receipts = hostile.map(
+    (_, index) => `/wallet/transactions/${walletTransactionId(lived.workspaceId, BigInt(index + 2))}`,
+  )
+  const typed = hostile.map(
+    (name) =>
+      `/wallet/transactions?${new URLSearchParams({ agent_id: name, call_id: name, kind: name, from: name }).toString()}`,
+  )
 
   const shown: string[] = []
-  for (const path of [...pages, ...receipts, ...typed, `/wallet/add-funds?${new URLSearchParams({ amount_usd: hostile[2] ?? '' }).toString()}`]) {
+  for (const path of [
+    ...pages,
+    ...receipts,
+    ...typed,
+    `/wallet/add-funds?${new URLSearchParams({ amount_usd: hostile[2] ?? '' }).toString()}`,
+  ]) {
     shown.push((await visitor.get(path)).html)
   }
-  const failed = await visitor.post('/wallet/auto-recharge', { threshold_usd: hostile[2] ?? '', topup_usd: hostile[0] ?? '' })
+  const failed = await visitor.post('/wallet/auto-recharge', {
+    threshold_usd: hostile[2] ?? '',
+    topup_usd: hostile[0] ?? '',
+  })
   const csv = await visitor.get('/wallet/transactions.csv')
 
   for (const html of [...shown, failed.html]) expect(html).not.toMatch(/<img|<script>|"'>/)
@@ -143,12 +176,18 @@ describe('adding funds', () => {
   test('opens one top-up, and leads to its checkout with the way back', async ({ shop }) => {
     const visitor = await signIn(await shop.another(), 'admin')
 
-    const opened = await visitor.post('/wallet/add-funds', { amount_usd: '$1,000', email: 'payer@example.com', save_card: 'yes' })
+    const opened = await visitor.post('/wallet/add-funds', {
+      amount_usd: '$1,000',
+      email: 'payer@example.com',
+      save_card: 'yes',
+    })
     const page = await visitor.get(opened.headers['location'] ?? '')
 
     expect(opened.status).toBe(303)
     expect(opened.headers['location']).toMatch(/^\/wallet\/add-funds\/topup_\w+$/)
-    expect(page.html).toMatch(/href="http:\/\/127[^"]+return_url=https?%3A%2F%2Fwallet\.test%2Fwallet%2Fadd-funds%2Ftopup_\w+%3Fback%3D1/)
+    expect(page.html).toMatch(
+      /href="http:\/\/127[^"]+return_url=https?%3A%2F%2Fwallet\.test%2Fwallet%2Fadd-funds%2Ftopup_\w+%3Fback%3D1/,
+    )
     expect(textOf(page.html)).toContain('Add $1,000.00')
   })
 
@@ -158,16 +197,22 @@ describe('adding funds', () => {
     ['1e3', 'amount_usd'],
     ['-5', 'amount_usd'],
     ['12.345', 'amount_usd'],
-  ] as const)('of %j says so beside the field, and keeps what was typed', async ([amount, field], { shop }) => {
-    const visitor = await signIn(await shop.another(), 'admin')
+  ] as const)(
+    'of %j says so beside the field, and keeps what was typed',
+    async ([amount, field], { shop }) => {
+      const visitor = await signIn(await shop.another(), 'admin')
 
-    const answer = await visitor.post('/wallet/add-funds', { amount_usd: amount, email: 'payer@example.com' })
+      const answer = await visitor.post('/wallet/add-funds', {
+        amount_usd: amount,
+        email: 'payer@example.com',
+      })
 
-    expect(answer.status).toBe(422)
-    expect(answer.html).toContain(`id="${field}-problem"`)
-    expect(answer.html).toContain(`value="${amount}"`)
-    expect(answer.html).toContain('value="payer@example.com"')
-  })
+      expect(answer.status).toBe(422)
+      expect(answer.html).toContain(`id="${field}-problem"`)
+      expect(answer.html).toContain(`value="${amount}"`)
+      expect(answer.html).toContain('value="payer@example.com"')
+    },
+  )
 
   test('asks for an e-mail address where Paddle knows none', async ({ shop }) => {
     const visitor = await signIn(await shop.another(), 'admin')
@@ -182,14 +227,22 @@ describe('adding funds', () => {
     const lived = await shop.another()
     await givenCard(db, paddle, lived.workspaceId)
     const visitor = await signIn(lived, 'admin')
-    const attempt = /name="attempt" value="(topup_\w+)"/.exec((await visitor.get('/wallet/add-funds')).html)?.[1] ?? ''
+    const attempt =
+      /name="attempt" value="(topup_\w+)"/.exec((await visitor.get('/wallet/add-funds')).html)?.[1] ?? ''
 
     const sent = await Promise.all(
       [1, 2, 3].map(() => visitor.post('/wallet/add-funds', { amount_usd: '50', pay_with: 'card', attempt })),
     )
 
-    expect(sent.map(({ headers }) => headers['location'])).toEqual([1, 2, 3].map(() => `/wallet/add-funds/${attempt}`))
-    const rows = await db.selectFrom('top_up').select('top_up_id').where('workspace_id', '=', lived.workspaceId).where('source', '=', 'api').execute()
+    expect(sent.map(({ headers }) => headers['location'])).toEqual(
+      [1, 2, 3].map(() => `/wallet/add-funds/${attempt}`),
+    )
+    const rows = await db
+      .selectFrom('top_up')
+      .select('top_up_id')
+      .where('workspace_id', '=', lived.workspaceId)
+      .where('source', '=', 'api')
+      .execute()
     expect(rows).toHaveLength(1)
   })
 
@@ -250,7 +303,10 @@ describe('auto-recharge', () => {
 
     expect(status).toBe(422)
     for (const field of ['threshold_usd', 'topup_usd', 'daily_limit', 'monthly_cap_usd', 'consent']) {
-      expect([field, html.includes(`id="${field}-problem"`)]).toEqual([field, field !== 'consent' || html.includes('id="consent"')])
+      expect([field, html.includes(`id="${field}-problem"`)]).toEqual([
+        field,
+        field !== 'consent' || html.includes('id="consent"'),
+      ])
     }
     expect(html).toContain('value="twenty"')
   })
@@ -275,7 +331,10 @@ describe('transactions', () => {
   test('are found by call, and have a receipt that adds up in front of the reader', async ({ shop, db }) => {
     const lived = await shop.another()
     const callId = newId('call')
-    await givenUsage(db, [callArrival(aCall(lived.workspaceId, { callId, durationSeconds: 61 })), callArrival(aCall(lived.workspaceId))])
+    await givenUsage(db, [
+      callArrival(aCall(lived.workspaceId, { callId, durationSeconds: 61 })),
+      callArrival(aCall(lived.workspaceId)),
+    ])
     const visitor = await signIn(lived, 'read')
 
     const found = await visitor.get(`/wallet/transactions?call_id=${callId}`)
@@ -293,7 +352,11 @@ describe('transactions', () => {
   test('of another workspace, and of none, are not there', async ({ shop }) => {
     const stranger = await shop.another()
     const visitor = await signIn(shop, 'admin')
-    const names = [walletTransactionId(stranger.workspaceId, 1n), walletTransactionId(shop.workspaceId, 999n), '..%2f']
+    const names = [
+      walletTransactionId(stranger.workspaceId, 1n),
+      walletTransactionId(shop.workspaceId, 999n),
+      '..%2f',
+    ]
 
     for (const name of names) {
       expect((await visitor.get(`/wallet/transactions/${name}`)).status).toBe(404)
@@ -315,7 +378,10 @@ describe('transactions', () => {
 
   test('are as many as fit on a page, and the rest is further down', async ({ shop, db }) => {
     const lived = await shop.another()
-    await givenUsage(db, Array.from({ length: 60 }, () => messageArrival(aMessage(lived.workspaceId))))
+    await givenUsage(
+      db,
+      Array.from({ length: 60 }, () => messageArrival(aMessage(lived.workspaceId))),
+    )
     const visitor = await signIn(lived, 'read')
 
     const first = await visitor.get('/wallet/transactions')
@@ -335,7 +401,8 @@ test('spend shows where it went, and in a table what the chart shows', async ({ 
 
   expect(html).toContain('class="chart"')
   const text = textOf(html)
-  for (const part of ['The numbers by day', 'By meter', 'agent_ada', 'spring-sale', 'United States']) expect(text).toContain(part)
+  for (const part of ['The numbers by day', 'By meter', 'agent_ada', 'spring-sale', 'United States'])
+    expect(text).toContain(part)
 })
 
 async function givenPast(db: Db, { workspaceId }: TestApi): Promise<void> {

@@ -69,6 +69,11 @@ const tables = [
   'ledger_block_facet',
   'ledger_block_hour',
   'ledger_block_line',
+  'phone_number',
+  'phone_number_step',
+  'rental_period',
+  'dashboard_session',
+  'sign_in_link',
 ]
 
 describe('a worker', () => {

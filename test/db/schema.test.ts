@@ -35,6 +35,8 @@ const workspaceTables = [
   'ledger_block_facet',
   'ledger_block_hour',
   'ledger_block_line',
+  'dashboard_session',
+  'sign_in_link',
 ]
 
 describe('every table that belongs to a workspace', () => {
