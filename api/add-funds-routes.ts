@@ -7,7 +7,7 @@ import { leastTopUpMicros } from '../billing/top-up.ts'
 import { explainTopUp } from '../billing/top-up-wording.ts'
 import { addFundsPage, previewPart, type AddFundsView, type TaxPreview } from '../dashboard/add-funds-page.ts'
 import { isCountry } from '../dashboard/countries.ts'
-import { untyped, type Typed } from '../dashboard/form.ts'
+import type { Typed } from '../dashboard/form.ts'
 import { paths, places, topUpPath } from '../dashboard/places.ts'
 import { topUpPage, type Checkout, type TopUpLine, type TopUpView } from '../dashboard/top-up-page.ts'
 import { readClock } from '../db/clock.ts'
@@ -120,7 +120,7 @@ export function registerAddFunds(scope: Api, context: DashboardContext): void {
       checkout,
       isBack: queryOf(request)['back'] !== undefined,
     }
-    const paddleJs = checkout?.overlay != null
+    const paddleJs = checkout !== null && checkout.overlay !== null
     return await sendPage(reply, topUpPage(frame, view), { paddleJs })
   })
 }
@@ -178,7 +178,7 @@ async function readFormView(
     card: card === null ? null : (card.card ?? unseenCard),
     needsEmail: customer === null,
     attempt: newTopUpId(now),
-    typed: typed === untyped ? untyped : typed,
+    typed,
     preview,
     recent: recent.payments.map(topUpLine),
     isConfigured: paddle !== null,
@@ -186,7 +186,7 @@ async function readFormView(
 }
 
 /** A card of which no payment has shown the face yet. */
-export const unseenCard = { brand: null, last4: null, expiryMonth: null, expiryYear: null }
+const unseenCard = { brand: null, last4: null, expiryMonth: null, expiryYear: null }
 
 /** Throws: the refusals of a top-up and of a checkout. Shape: the id of the top-up. */
 async function open(

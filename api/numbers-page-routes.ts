@@ -77,7 +77,7 @@ export function registerNumbersPage(scope: Api, context: DashboardContext): void
   })
 }
 
-export function numberLine(number: PhoneNumber, prices: RateBook): NumberLine {
+function numberLine(number: PhoneNumber, prices: RateBook): NumberLine {
   const { startsAt } = nextPeriod(number)
   const hasNext = number.state !== 'released' && number.cancelAt === null
   return {

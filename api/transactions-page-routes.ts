@@ -109,7 +109,7 @@ function receiptView(receipt: Receipt): ReceiptView {
     facts: factsOf(receipt),
     topUpId: topUp?.topUpId ?? null,
     rateCard:
-      usage?.card == null
+      usage === null || usage.card === null
         ? null
         : {
             id: usage.card.id,
@@ -158,8 +158,6 @@ function factsOf({ transaction, usage, topUp }: Receipt): ReceiptView['facts'] {
   const subject = subjectOf(transaction)
   const { agentId, campaignId } = transaction
   const told = isRecord(usage?.event) ? usage.event : {}
-  const fact = (title: string, value: unknown): { title: string; text: string }[] =>
-    typeof value === 'string' || typeof value === 'number' ? [{ title, text: String(value) }] : []
   return [
     ...(subject.of === 'call' ? fact('Call', subject.callId) : []),
     ...(subject.of === 'message'
@@ -175,6 +173,10 @@ function factsOf({ transaction, usage, topUp }: Receipt): ReceiptView['facts'] {
     ...fact('Campaign', campaignId),
     ...fact('At Paddle', topUp?.paddleTransactionId),
   ]
+}
+
+function fact(title: string, value: unknown): { title: string; text: string }[] {
+  return typeof value === 'string' || typeof value === 'number' ? [{ title, text: String(value) }] : []
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -43,7 +43,8 @@ function refusals(outlook: RechargeOutlook, pausedCampaigns: number): Trouble[] 
 function cardTroubles({ settings, card, openCharge }: RechargeOutlook, now: Date): Trouble[] {
   if (openCharge?.state === 'needs_review') return [{ is: 'needs_review' }]
   if (card !== null && card.state !== 'active') return [{ is: 'card_not_usable' }]
-  if (settings?.suspendedReason != null) return [{ is: 'suspended', reason: settings.suspendedReason }]
+  const reason = settings?.suspendedReason ?? null
+  if (reason !== null) return [{ is: 'suspended', reason }]
   const until = settings?.coolingUntil ?? null
   return until !== null && until > now ? [{ is: 'cooling', until }] : []
 }

@@ -23,14 +23,16 @@ export function runwayOf(availableMicros: Micros, { dayMicros, weekMicros }: Bur
 /**
  * The threshold that fits a week like the last one: a tenth of it.
  *
- * Rounds: up to a sum that a person would choose, at least $5.
+ * Rounds: up to whole dollars that a person would choose, at least $5.
  * Shape:  null where nothing was used, and there is nothing to go by.
  */
 export function suggestThreshold({ weekMicros }: Pick<Burn, 'weekMicros'>): Micros | null {
   if (weekMicros <= 0n) return null
   const tenth = weekMicros / 10n
   for (let decade = dollarMicros; ; decade *= 10n) {
-    const sum = roundTenths.map((tenths) => (decade * tenths) / 10n).find((each) => each >= tenth)
+    const sum = roundTenths
+      .map((tenths) => (decade * tenths) / 10n)
+      .find((each) => each >= tenth && each % dollarMicros === 0n)
     if (sum !== undefined) return sum < leastThreshold ? leastThreshold : micros(sum)
   }
 }

@@ -53,7 +53,7 @@ export function autoRechargePage(frame: Frame, view: AutoRechargeView): Html {
             <span class="pill ${settings.enabled ? 'good' : ''}">${settings.enabled ? 'On' : 'Off'}</span>
           </div>
           <p>${rechargeSentence(state)}</p>
-          ${view.heldUp?.reason == null ? null : html`<p class="soft">${explainDecline(view.heldUp.reason)}</p>`}
+          ${view.heldUp === null || view.heldUp.reason === null ? null : html`<p class="soft">${explainDecline(view.heldUp.reason)}</p>`}
         </div>
         ${frame.mayChange ? stateButtons(frame, view) : null}
       </section>

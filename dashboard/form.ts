@@ -129,13 +129,16 @@ function wrapped({ name, label, hint, typed }: FieldOptions, input: Html): Html 
   return html`<div class="field">
     <label for="${name}">${label}</label>
     ${input} ${problem === undefined ? null : html`<p class="problem" id="${name}-problem">${problem}</p>`}
-    ${hint == null ? null : html`<p class="hint" id="${name}-hint">${hint}</p>`}
+    ${hint === undefined || hint === null ? null : html`<p class="hint" id="${name}-hint">${hint}</p>`}
   </div>`
 }
 
 function namesOf({ name, hint, typed }: FieldOptions): { id: string; described: Html | null } {
   const isWrong = typed.problems[name] !== undefined
-  const describing = [...(isWrong ? [`${name}-problem`] : []), ...(hint == null ? [] : [`${name}-hint`])]
+  const describing = [
+    ...(isWrong ? [`${name}-problem`] : []),
+    ...(hint === undefined || hint === null ? [] : [`${name}-hint`]),
+  ]
   const described =
     describing.length === 0
       ? null

@@ -37,8 +37,9 @@ export function rechargeSentence(state: RechargeState): string {
 }
 
 export function cardName(card: CardFace | null, { begins = false } = {}): string {
-  if (card?.last4 == null) return `${begins ? 'The' : 'the'} saved card`
-  return `${brandName(card.brand)} ending in ${card.last4}`
+  const last4 = card?.last4 ?? null
+  if (card === null || last4 === null) return `${begins ? 'The' : 'the'} saved card`
+  return `${brandName(card.brand)} ending in ${last4}`
 }
 
 export function brandName(brand: string | null): string {

@@ -23,7 +23,7 @@ export type SpendView = {
 }
 
 /** Null: of usage that named none. */
-export type NamedSum = { name: string | null; usedMicros: Micros; count: bigint }
+type NamedSum = { name: string | null; usedMicros: Micros; count: bigint }
 
 export const spans = [7, 30, 90] as const
 

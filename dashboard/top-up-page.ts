@@ -40,7 +40,7 @@ export function topUpPage(frame: Frame, view: TopUpView): Html {
       title: titleOf(view),
       live: true,
       scripts: checkout === null ? [] : ['checkout.js'],
-      paddleJs: checkout?.overlay != null,
+      paddleJs: checkout !== null && checkout.overlay !== null,
     },
     html`<section class="card stack" aria-labelledby="state-title">
         <div data-live="state" class="stack">

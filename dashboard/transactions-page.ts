@@ -31,7 +31,7 @@ export const filterNames = [
   'number',
 ] as const
 
-export const kindTitles: Record<LedgerTransactionKind, string> = {
+const kindTitles: Record<LedgerTransactionKind, string> = {
   call: 'Calls',
   message: 'Chat messages',
   number_rental: 'Number rentals',

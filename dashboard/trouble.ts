@@ -41,6 +41,7 @@ function banner({ kind, title, text, action }: Words): Html {
   </section>`
 }
 
+// oxlint-disable-next-line typescript/consistent-return -- every trouble is a case, which the compiler checks
 function words(trouble: Trouble, viewer: { mayChange: boolean; csrf: string }): Words {
   const { mayChange } = viewer
   const link = (path: string, text: string): Html | null =>

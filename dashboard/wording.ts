@@ -56,9 +56,8 @@ export function groupDigits(amount: bigint | number): string {
 
 /** Seconds as `1 h 02 min`, `3 min 05 s`, `42 s`. */
 export function duration(seconds: bigint): string {
-  const two = (part: bigint): string => part.toString().padStart(2, '0')
-  if (seconds >= 3_600n) return `${groupDigits(seconds / 3_600n)} h ${two((seconds / 60n) % 60n)} min`
-  return seconds >= 60n ? `${seconds / 60n} min ${two(seconds % 60n)} s` : `${seconds} s`
+  if (seconds >= 3_600n) return `${groupDigits(seconds / 3_600n)} h ${twoDigits((seconds / 60n) % 60n)} min`
+  return seconds >= 60n ? `${seconds / 60n} min ${twoDigits(seconds % 60n)} s` : `${seconds} s`
 }
 
 export const meterTitles: Partial<Record<string, string>> = {
@@ -74,4 +73,8 @@ export function typedMoney(amount: Micros): string {
   return formatUsd(amount)
     .replace(/\.?0+$/, '')
     .replace(/\.(\d)$/, '.$10')
+}
+
+function twoDigits(part: bigint): string {
+  return part.toString().padStart(2, '0')
 }

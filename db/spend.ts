@@ -1,6 +1,7 @@
 /** What usage took from a wallet, as its page shows it: how fast it goes, and where it went by day and meter. */
 import { sql } from 'kysely'
 
+import { BillingError } from '../billing/billing-error.ts'
 import type { Burn } from '../billing/burn.ts'
 import type { WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
@@ -22,7 +23,7 @@ export async function readBurn(db: Db, workspaceId: WorkspaceId, now: Date): Pro
     where workspace_id = ${workspaceId} and posted_at > ${now}::timestamptz - interval '7 days'
       and kind = any(${usageKinds}::ledger_transaction_kind[])`.execute(db)
   const [burn] = rows
-  if (burn === undefined) throw new Error('a sum over rows gives a row')
+  if (burn === undefined) throw new BillingError('no_row', 'A sum over rows gave no row')
   return burn
 }
 

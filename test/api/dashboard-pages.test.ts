@@ -163,7 +163,9 @@ describe('the wallet', () => {
 
   test('says what is wrong, and the one thing to do', async ({ shop, db }) => {
     const poor = await shop.another()
-    await givenUsage(db, [callArrival(aCall(poor.workspaceId, { durationSeconds: 3_300 }))])
+    await givenUsage(db, [
+      callArrival(aCall(poor.workspaceId, { durationSeconds: 3_300, startedAt: anHourAgo() })),
+    ])
 
     const { html } = await (await signIn(poor, 'admin')).get('/wallet')
 
@@ -404,6 +406,10 @@ test('spend shows where it went, and in a table what the chart shows', async ({ 
   for (const part of ['The numbers by day', 'By meter', 'agent_ada', 'spring-sale', 'United States'])
     expect(text).toContain(part)
 })
+
+function anHourAgo(): string {
+  return new Date(Date.now() - 3_600_000).toISOString()
+}
 
 async function givenPast(db: Db, { workspaceId }: TestApi): Promise<void> {
   const of = { agentId: 'agent_ada', campaignId: 'spring-sale' }

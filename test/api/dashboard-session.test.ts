@@ -95,10 +95,8 @@ describe('a link', () => {
       Array.from({ length: 8 }, () => visit(api, null).post('/wallet/sign-in/link', { token })),
     )
 
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([
-      303,
-      ...Array.from({ length: 7 }, () => 410),
-    ])
+    expect(answers.filter(({ status }) => status === 303)).toHaveLength(1)
+    expect(answers.filter(({ status }) => status === 410)).toHaveLength(7)
   })
 
   test('is nothing when it is too old, or its key was revoked', async ({ api, db }) => {

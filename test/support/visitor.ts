@@ -62,7 +62,7 @@ export function sessionCookieOf({ headers }: Page): string {
   return pair
 }
 
-export function csrfIn({ html }: Page): string {
+function csrfIn({ html }: Page): string {
   return /name="csrf" value="([\w-]+)"/.exec(html)?.[1] ?? ''
 }
 
