@@ -1,13 +1,14 @@
 /** Auto-recharge and its card on the wallet page. What a form asks for is done by what the API's routes do it with. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
-import { suggestThreshold } from '../billing/burn.ts'
 import { micros, type Micros } from '../billing/money.ts'
+import { suggestThreshold } from '../billing/suggested-threshold.ts'
 import { leastTopUpMicros } from '../billing/top-up.ts'
 import { autoRechargePage, type AutoRechargeView } from '../dashboard/auto-recharge-page.ts'
 import { untyped, type Typed } from '../dashboard/form.ts'
 import { paths, places } from '../dashboard/places.ts'
 import { cardDoorPage } from '../dashboard/top-up-page.ts'
+import { readBurnRate } from '../db/burn-rate.ts'
 import { readClock } from '../db/clock.ts'
 import { findPaddleCustomer } from '../db/paddle-customer.ts'
 import { listCards, listPayments, type CardRecord } from '../db/payment-history.ts'
@@ -29,9 +30,8 @@ import { goTo, readFrame, sendPage, type DashboardContext } from './dashboard-pa
 import { problemsOf, readDollars, readEmail, readWholeNumber, typedAfter } from './form-fields.ts'
 import { configuredPaddle, noCheckout, refusedByPaddle } from './paddle-context.ts'
 import { fieldsOf, hereOf } from './session.ts'
-import { readBurnRate } from './wallet-figures.ts'
 import { rechargeState } from './wallet-page-routes.ts'
-import { noWallet } from './wallet-routes.ts'
+import { getWallet, noWallet } from './wallet-routes.ts'
 
 const route = { config: { scope: 'session' }, schema: { hide: true } } as const
 const here = places['auto-recharge'].path
@@ -206,11 +206,11 @@ async function readView(
     getOutlook(context, request),
     listCards(db, workspaceId),
     findPaddleCustomer(db, workspaceId),
-    readBurnRate(db, workspaceId, await readClock(db)),
+    readBurnRate(db, workspaceId, await getWallet(db, workspaceId), await readClock(db)),
     listPayments(db, { workspaceId, source: 'auto_recharge', limit: attemptsShown, offset: 0 }),
   ])
   const settings = outlook.settings ?? unsaid
-  const suggestedMicros = suggestThreshold(burn)
+  const suggestedMicros = suggestThreshold(burn.week.usedMicros)
   return {
     state: rechargeState(outlook),
     availableMicros: outlook.availableMicros,

@@ -9,8 +9,13 @@ import type { Html } from '../dashboard/html.ts'
 import { themes } from '../dashboard/page.ts'
 import { paths, placeNames, places, type PlaceName } from '../dashboard/places.ts'
 import { linkPage, problemPage, signInPage, type Look } from '../dashboard/sign-in-page.ts'
-import { readClock } from '../db/clock.ts'
-import { endSession, findSignInLink, signInWithKey, signInWithLink } from '../db/dashboard-session.ts'
+import {
+  readSessionClock,
+  endSession,
+  findSignInLink,
+  signInWithKey,
+  signInWithLink,
+} from '../db/dashboard-session.ts'
 import { registerAddFunds } from './add-funds-routes.ts'
 import type { Api } from './api.ts'
 import { registerAutoRechargePage } from './auto-recharge-page-routes.ts'
@@ -136,7 +141,7 @@ function registerSignIn(scope: Api, { db, assets }: DashboardContext): void {
       void reply.header('retry-after', waitSeconds)
       return await refuse(429, `Too many tries from here: wait ${waitSeconds} s, then try again.`)
     }
-    const token = await signInWithKey(db, key.trim(), await readClock(db))
+    const token = await signInWithKey(db, key.trim(), await readSessionClock(db))
     if (token !== null) return await enter(request, reply, { token, place: placeNamed(place) })
     return await refuse(
       422,
@@ -146,7 +151,8 @@ function registerSignIn(scope: Api, { db, assets }: DashboardContext): void {
 
   scope.get(paths.link, open, async (request, reply) => {
     const { token = '' } = queryOf(request)
-    const found = mustWait(request) === null ? await findSignInLink(db, token, await readClock(db)) : null
+    const found =
+      mustWait(request) === null ? await findSignInLink(db, token, await readSessionClock(db)) : null
     if (found === null) return await sendPage(reply, deadLink(request, lookOf(request)), { status: 410 })
     const { workspaceId, scope } = found
     return await sendPage(reply, linkPage(lookOf(request), { token, workspaceId, scope }))
@@ -154,7 +160,8 @@ function registerSignIn(scope: Api, { db, assets }: DashboardContext): void {
 
   scope.post(paths.link, open, async (request, reply) => {
     const { token = '' } = fieldsOf(request)
-    const session = mustWait(request) === null ? await signInWithLink(db, token, await readClock(db)) : null
+    const session =
+      mustWait(request) === null ? await signInWithLink(db, token, await readSessionClock(db)) : null
     if (session !== null) return await enter(request, reply, { token: session, place: 'wallet' })
     return await sendPage(reply, deadLink(request, lookOf(request)), { status: 410 })
   })

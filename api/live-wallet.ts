@@ -7,8 +7,7 @@ import type { ServerResponse } from 'node:http'
 import type { WorkspaceId } from '../billing/ids.ts'
 import { money } from '../dashboard/wording.ts'
 import { paths } from '../dashboard/places.ts'
-import { readClock } from '../db/clock.ts'
-import { findSession } from '../db/dashboard-session.ts'
+import { readSessionClock, findSession } from '../db/dashboard-session.ts'
 import { watchWallets, type WalletSeen } from '../db/wallet-watch.ts'
 import { workspaceOf, type Api } from './api.ts'
 import type { DashboardContext } from './dashboard-page.ts'
@@ -108,7 +107,7 @@ async function endThoseSignedOut(
 ): Promise<void> {
   const due = streams.filter(({ askedAt }) => performance.now() - askedAt >= askSessionMs)
   if (due.length === 0) return
-  const now = await readClock(db)
+  const now = await readSessionClock(db)
   for (const stream of due) {
     stream.askedAt = performance.now()
     if ((await findSession(db, stream.token, { now, isUse: false })) === null) end(stream)

@@ -7,8 +7,7 @@ import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 import { paths } from '../dashboard/places.ts'
-import { readClock } from '../db/clock.ts'
-import { findSession } from '../db/dashboard-session.ts'
+import { readSessionClock, findSession } from '../db/dashboard-session.ts'
 import type { ApiKeyScope, Db } from '../db/schema.ts'
 import type { Api } from './api.ts'
 import { hasScope } from './authentication.ts'
@@ -41,7 +40,7 @@ export function registerSessions(scope: Api, { db }: { db: Db }): void {
     const found =
       token === null
         ? null
-        : await findSession(db, token, { now: await readClock(db), isUse: isUse(request) })
+        : await findSession(db, token, { now: await readSessionClock(db), isUse: isUse(request) })
     if (found !== null) {
       request.sessionToken = token
       request.caller = { kind: 'workspace', ...found }

@@ -1,11 +1,12 @@
-/**
- * Every figure of the wallet page that is read from the ledger: pages of transactions and their number, how fast money goes, and
- * where it went. All in one place, so that what makes them quick for a ledger of any size is behind it.
- */
-import type { Burn } from '../billing/burn.ts'
+/** What the wallet page shows of the ledger: a page of transactions with how many there are, and where money went. */
 import type { WorkspaceId } from '../billing/ids.ts'
-import { listSpendByDay, readBurn, type DaySpend } from '../db/spend.ts'
-import { readUsageStats, type StatsWindow, type UsageStats } from '../db/usage-stats.ts'
+import {
+  listSpendByDay,
+  readUsageStats,
+  type DaySpend,
+  type StatsWindow,
+  type UsageStats,
+} from '../db/usage-stats.ts'
 import {
   countWalletTransactions,
   listWalletTransactions,
@@ -28,10 +29,6 @@ export async function readTransactionPage(
     countWalletTransactions(db, workspaceId, filter, page.newest),
   ])
   return { transactions, total }
-}
-
-export async function readBurnRate(db: Db, workspaceId: WorkspaceId, now: Date): Promise<Burn> {
-  return await readBurn(db, workspaceId, now)
 }
 
 export type Spend = UsageStats & { byDayAndMeter: DaySpend[] }

@@ -1,11 +1,11 @@
 /** The wallet's first page, and the stream that keeps it up to date. */
-import { runwayOf } from '../billing/burn.ts'
 import type { WorkspaceId } from '../billing/ids.ts'
 import { describeWalletTransaction, walletTransactionId } from '../billing/wallet-transaction.ts'
 import type { RechargeState } from '../dashboard/recharge-sentence.ts'
 import type { TransactionRow } from '../dashboard/transaction-rows.ts'
 import { places } from '../dashboard/places.ts'
 import { walletPage, type WalletView } from '../dashboard/wallet-page.ts'
+import { readBurnRate } from '../db/burn-rate.ts'
 import { readClock } from '../db/clock.ts'
 import { countOpenHolds } from '../db/hold.ts'
 import { findRechargeOutlook, type RechargeOutlook } from '../db/recharge-outlook.ts'
@@ -15,7 +15,7 @@ import { workspaceOf, type Api } from './api.ts'
 import { readFrame, sendPage, type DashboardContext } from './dashboard-page.ts'
 import { createPrices, type Prices } from './prices.ts'
 import { listRentalsDue } from './rentals-due.ts'
-import { readBurnRate, readTransactionPage } from './wallet-figures.ts'
+import { readTransactionPage } from './wallet-figures.ts'
 import { getWallet, noWallet } from './wallet-routes.ts'
 
 export function registerWalletPage(scope: Api, context: DashboardContext): void {
@@ -43,7 +43,7 @@ async function readWalletView(
   const { newest } = wallet
   const [liveCalls, burn, outlook, latest, rentals] = await Promise.all([
     countOpenHolds(db, workspaceId),
-    readBurnRate(db, workspaceId, now),
+    readBurnRate(db, workspaceId, wallet, now),
     findRechargeOutlook(db, workspaceId, now),
     readTransactionPage(db, workspaceId, {}, { newest, offset: 0, limit: latestShown }),
     listRentalsDue({ db, prices }, workspaceId),
@@ -56,7 +56,6 @@ async function readWalletView(
     availableMicros,
     liveCalls,
     burn,
-    runway: runwayOf(availableMicros, burn),
     recharge: rechargeState(outlook),
     rentals,
     latest: latest.transactions.map(transactionRow),

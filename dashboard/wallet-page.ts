@@ -1,5 +1,5 @@
 /** The wallet: what is there, how long it lasts, what brings more, and what it went on lately. */
-import type { Burn, Runway } from '../billing/burn.ts'
+import { usualPace, type BurnSpan, type Pace } from '../billing/burn-rate.ts'
 import type { Micros } from '../billing/money.ts'
 import { html, type Html } from './html.ts'
 import { page, type Frame } from './page.ts'
@@ -13,8 +13,7 @@ export type WalletView = {
   heldMicros: Micros
   availableMicros: Micros
   liveCalls: number
-  burn: Burn
-  runway: Runway
+  burn: Record<BurnSpan, Pace>
   recharge: RechargeState
   rentals: readonly RentalDue[]
   latest: readonly TransactionRow[]
@@ -73,33 +72,33 @@ function availableText({ availableMicros, heldMicros, liveCalls }: WalletView): 
   } not need it.`
 }
 
-function figures({ burn, runway }: WalletView): Html {
+function figures({ burn }: WalletView): Html {
+  const pace = usualPace(burn)
+  const { runwayHours } = pace
   return html`<dl class="figures">
     <div>
       <dt>Last hour</dt>
-      <dd>${cost(burn.hourMicros)}</dd>
+      <dd>${cost(burn.hour.usedMicros)}</dd>
     </div>
     <div>
       <dt>Last 24 hours</dt>
-      <dd>${cost(burn.dayMicros)}</dd>
+      <dd>${cost(burn.day.usedMicros)}</dd>
     </div>
     <div>
       <dt>Last 7 days</dt>
-      <dd>${cost(burn.weekMicros)}</dd>
+      <dd>${cost(burn.week.usedMicros)}</dd>
     </div>
     <div>
       <dt>Lasts</dt>
-      <dd class="wordy">${runwayText(runway)}</dd>
-      ${runway.is === 'lasting' ? html`<dd class="hint">at the pace of the last ${runway.pace === 'day' ? '24 hours' : '7 days'}</dd>` : null}
+      <dd class="wordy">${runwayText(runwayHours)}</dd>
+      ${runwayHours !== null && runwayHours > 0n ? html`<dd class="hint">at the pace of the last ${pace === burn.day ? '24 hours' : '7 days'}</dd>` : null}
     </div>
   </dl>`
 }
 
-function runwayText(runway: Runway): string {
-  if (runway.is === 'over') return 'Used up'
-  if (runway.is === 'unused') return 'Nothing used lately'
-  const { hours } = runway
-  if (hours < 1n) return 'Less than an hour'
+function runwayText(hours: bigint | null): string {
+  if (hours === null) return 'Nothing used lately'
+  if (hours === 0n) return 'Less than an hour'
   if (hours < 36n) return `About ${count(hours, 'hour')}`
   const days = (hours + 12n) / 24n
   return days > 365n ? 'More than a year' : `About ${count(days, 'day')}`

@@ -4,6 +4,8 @@
  */
 import { hash, randomBytes } from 'node:crypto'
 
+import { sql } from 'kysely'
+
 import type { WorkspaceId } from '../billing/ids.ts'
 import { findCallerByKey } from './api-key.ts'
 import { writeAudit } from './audit-log.ts'
@@ -14,6 +16,17 @@ export type SignedIn = { workspaceId: WorkspaceId; keyId: string; scope: ApiKeyS
 
 export const sessionIdleMs = 1_800_000
 export const sessionLongestMs = 43_200_000
+
+/**
+ * When sessions and links begin and end: real time, in which a person sits before a page, however a demo moves the wallet's clock.
+ * Whole milliseconds.
+ */
+export async function readSessionClock(db: Db): Promise<Date> {
+  const { now } = await db
+    .selectNoFrom(sql<Date>`date_trunc('milliseconds', clock_timestamp())`.as('now'))
+    .executeTakeFirstOrThrow()
+  return now
+}
 
 /** A session in use is noted this often, and not with every request. */
 const notedEveryMs = 60_000

@@ -304,10 +304,7 @@ function findPaddleConfig(env: NodeJS.ProcessEnv): PaddleConfig | null {
 }
 
 /** Paddle.js knows Paddle's two environments and no simulator. */
-function paddleClientOf(
-  paddle: PaddleConfig | null,
-  token: string | undefined,
-): ApiConfig['paddleClient'] {
+function paddleClientOf(paddle: PaddleConfig | null, token: string | undefined): ApiConfig['paddleClient'] {
   const environment = paddle?.environment
   if (token === undefined || (environment !== 'production' && environment !== 'sandbox')) return null
   if ((environment === 'production') === token.startsWith('live_')) return { token, environment }

@@ -4,9 +4,8 @@ import { styleText } from 'node:util'
 import type { WorkspaceId } from '../billing/ids.ts'
 import { createApiKey } from '../db/api-key.ts'
 import { paths } from '../dashboard/places.ts'
-import { readClock } from '../db/clock.ts'
 import { connect } from '../db/connect.ts'
-import { createSignInLink } from '../db/dashboard-session.ts'
+import { createSignInLink, readSessionClock } from '../db/dashboard-session.ts'
 import type { Db } from '../db/schema.ts'
 import { verifyLedger } from '../db/verify.ts'
 import { runScript, wholeNumber } from './command-line.ts'
@@ -100,7 +99,7 @@ async function printDoor(
   const { secret, token } = await db.transaction().execute(async (trx) => {
     const key = { workspaceId, scope: 'admin', label: 'npm start', createdBy: 'npm start' } as const
     const { keyId, secret } = await createApiKey(trx, key)
-    const now = await readClock(trx)
+    const now = await readSessionClock(trx)
     return { secret, token: await createSignInLink(trx, { workspaceId, keyId }, { now, forMs: anHourMs }) }
   })
   screen.print(`The wallet page, by a link that works once, within an hour:

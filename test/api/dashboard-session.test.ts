@@ -2,8 +2,12 @@
 import { describe, expect } from 'vitest'
 
 import { revokeApiKey } from '../../db/api-key.ts'
-import { readClock } from '../../db/clock.ts'
-import { createSignInLink, sessionIdleMs, sessionLongestMs } from '../../db/dashboard-session.ts'
+import {
+  readSessionClock,
+  createSignInLink,
+  sessionIdleMs,
+  sessionLongestMs,
+} from '../../db/dashboard-session.ts'
 import type { Db } from '../../db/schema.ts'
 import { test, type TestApi } from '../support/api-server.ts'
 import { ownOrigin, sessionCookieOf, signIn, visit } from '../support/visitor.ts'
@@ -139,7 +143,7 @@ describe('a session ends', () => {
     const other = await api.another()
     const visitor = await signIn(other, 'read')
 
-    const now = (await readClock(db)).getTime()
+    const now = (await readSessionClock(db)).getTime()
     await db
       .updateTable('dashboard_session')
       .set(Object.fromEntries(Object.entries(ago).map(([column, ms]) => [column, new Date(now - ms)])))
@@ -152,7 +156,7 @@ describe('a session ends', () => {
   test('is put off by using it', async ({ api, db }) => {
     const other = await api.another()
     const visitor = await signIn(other, 'read')
-    const now = (await readClock(db)).getTime()
+    const now = (await readSessionClock(db)).getTime()
     const seenAt = new Date(now - sessionIdleMs + 60_000)
     await db
       .updateTable('dashboard_session')
@@ -300,7 +304,11 @@ async function givenLink(db: Db, api: TestApi, forMs = 60_000): Promise<string> 
   return await db
     .transaction()
     .execute(async (trx) =>
-      createSignInLink(trx, { workspaceId: api.workspaceId, keyId }, { now: await readClock(trx), forMs }),
+      createSignInLink(
+        trx,
+        { workspaceId: api.workspaceId, keyId },
+        { now: await readSessionClock(trx), forMs },
+      ),
     )
 }
 
