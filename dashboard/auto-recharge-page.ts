@@ -85,7 +85,7 @@ function cardCard(frame: Frame, view: AutoRechargeView): Html {
   const { card } = view
   return html`<section class="card stack" aria-labelledby="card-title">
     <h2 id="card-title">Card</h2>
-    <div data-live="card">
+    <div class="stack" ${liveUntilTyped('card', view.cardTyped)}>
       ${
         card === null
           ? html`<p class="soft">
@@ -106,8 +106,8 @@ function cardCard(frame: Frame, view: AutoRechargeView): Html {
               ${card.isUsable ? null : html`<span class="pill warn">cannot be charged</span>`}
             </div>`
       }
+      ${frame.mayChange && view.isConfigured ? cardButtons(frame, view) : null}
     </div>
-    ${frame.mayChange && view.isConfigured ? cardButtons(frame, view) : null}
   </section>`
 }
 
@@ -202,23 +202,25 @@ function settingsForm(frame: Frame, view: AutoRechargeView): Html {
         typed,
       })}
     </div>
-    ${
-      card === null
-        ? html`<p class="soft">Save a card first, then switch it on.</p>`
-        : html`${
-              enabled
-                ? null
-                : tickField({
-                    name: 'consent',
-                    label: `I agree that ${cardName(card)} is charged without asking again, whenever less is available than I say here, until I switch it off.`,
-                    typed,
-                  })
-            }
-            ${chargesNow ? chargeNow(view, typedTopUp) : null}
-            <div class="row">
-              <button class="primary" type="submit">${enabled ? 'Save' : 'Switch auto-recharge on'}</button>
-            </div>`
-    }
+    <div class="stack" ${liveUntilTyped('switch', typed)}>
+      ${
+        card === null
+          ? html`<p class="soft">Save a card first, then switch it on.</p>`
+          : html`${
+                enabled
+                  ? null
+                  : tickField({
+                      name: 'consent',
+                      label: `I agree that ${cardName(card)} is charged without asking again, whenever less is available than I say here, until I switch it off.`,
+                      typed,
+                    })
+              }
+              ${chargesNow ? chargeNow(view, typedTopUp) : null}
+              <div class="row">
+                <button class="primary" type="submit">${enabled ? 'Save' : 'Switch auto-recharge on'}</button>
+              </div>`
+      }
+    </div>
   </form>`
 }
 
@@ -231,6 +233,12 @@ function chargeNow({ availableMicros, typed, settings }: AutoRechargeView, topUp
       ${tickField({ name: 'charge_now', label: `Charge $${topUp} now`, typed })}
     </div>
   </div>`
+}
+
+/** What was typed, and what is said of it, stays as it is while the wallet changes. */
+function liveUntilTyped(name: string, { values, problems }: Typed): Html | null {
+  const isUntouched = Object.keys(values).length === 0 && Object.keys(problems).length === 0
+  return isUntouched ? html`data-live="${name}"` : null
 }
 
 function settingsList({ settings }: AutoRechargeView): Html {
