@@ -16,6 +16,7 @@ COPY paddle paddle
 COPY runtime runtime
 COPY workers workers
 COPY api api
+COPY dashboard dashboard
 COPY scripts scripts
 USER node
 CMD ["node", "workers/main.ts"]

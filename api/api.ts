@@ -11,8 +11,11 @@ import type { WorkspaceId } from '../billing/ids.ts'
 import type { ApiKeyScope, Db } from '../db/schema.ts'
 import type { Log } from '../runtime/log.ts'
 
-/** Who may call a route: anybody, a workspace's key of at least this scope, or whoever runs this deployment. */
-export type RouteScope = 'public' | ApiKeyScope | 'operator'
+/**
+ * Who may call a route: anybody, a workspace's key of at least this scope, whoever runs this deployment, or whoever is signed in
+ * on the wallet page.
+ */
+export type RouteScope = 'public' | ApiKeyScope | 'operator' | 'session'
 
 /** Who is calling. */
 export type Caller =
@@ -55,4 +58,11 @@ export function workspaceOf(request: Pick<FastifyRequest, 'caller'>): WorkspaceI
 /** How the caller is named in the audit log. */
 export function actorOf({ caller }: Pick<FastifyRequest, 'caller'>): string {
   return caller.kind === 'workspace' ? `key ${caller.keyId}` : caller.kind
+}
+
+/** For whom something is done, and who asks for it. */
+export type WalletOwner = { workspaceId: WorkspaceId; actor: string }
+
+export function ownerOf(request: Pick<FastifyRequest, 'caller'>): WalletOwner {
+  return { workspaceId: workspaceOf(request), actor: actorOf(request) }
 }

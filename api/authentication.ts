@@ -70,8 +70,14 @@ async function findCaller(db: Db, key: string): Promise<Caller> {
 
 const ranks: Record<ApiKeyScope, number> = { read: 0, write: 1, admin: 2 }
 
+/** Whether a key of this scope may do what needs the other. */
+export function hasScope(scope: ApiKeyScope, needed: ApiKeyScope): boolean {
+  return ranks[scope] >= ranks[needed]
+}
+
 function admit(caller: Caller, needed: RouteScope, hasKey: boolean): void {
-  if (needed === 'public') return
+  // Of a session no key says anything: its routes ask themselves.
+  if (needed === 'public' || needed === 'session') return
   if (caller.kind === 'nobody') {
     throw refusal({
       status: 401,
@@ -85,7 +91,7 @@ function admit(caller: Caller, needed: RouteScope, hasKey: boolean): void {
   const isAllowed =
     needed === 'operator'
       ? caller.kind === 'operator'
-      : caller.kind === 'workspace' && ranks[caller.scope] >= ranks[needed]
+      : caller.kind === 'workspace' && hasScope(caller.scope, needed)
   if (isAllowed) return
   throw refusal({
     status: 403,

@@ -2,44 +2,26 @@
  * Auto-recharge: its settings, and why the card is or is not charged. Two names for the same settings, the second one for older
  * clients. Every change is decided at once, under the wallet's lock.
  */
-import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 
 import { explainDecline } from '../billing/decline.ts'
-import type { WorkspaceId } from '../billing/ids.ts'
-import { micros, parseUsd, type Micros } from '../billing/money.ts'
+import { micros } from '../billing/money.ts'
 import { explainRecharge, rechargeReasons } from '../billing/recharge.ts'
 import { leastTopUpMicros } from '../billing/top-up.ts'
+import type { AutoRecharge } from '../db/auto-recharge.ts'
+import { ownerOf, workspaceOf, type Api } from './api.ts'
 import {
-  findAutoRecharge,
-  resumeAutoRecharge,
-  saveAutoRecharge,
-  type AutoRecharge,
-} from '../db/auto-recharge.ts'
-import { readClock } from '../db/clock.ts'
-import { findCard, findRechargeUnderWay, listCards } from '../db/payment-history.ts'
-import type { Recharged } from '../db/recharge.ts'
-import type { Db } from '../db/schema.ts'
-import { withLockedWallet } from '../db/wallet.ts'
-import { actorOf, workspaceOf, type Api } from './api.ts'
-import { noCard, paymentMethodId } from './card-routes.ts'
-import { refusal } from './errors.ts'
+  changeAutoRecharge,
+  letAutoRechargeGoOn,
+  mostADay,
+  mostMonthlyCapMicros,
+  mostThresholdMicros,
+  readAutoRecharge,
+  type AutoRechargeSeen,
+} from './auto-recharge.ts'
+import { paymentMethodId } from './card-routes.ts'
 import { usdAmount, usdNumber } from './money.ts'
 import type { MoneyInContext } from './paddle-context.ts'
-import { noWallet } from './wallet-routes.ts'
-
-/** What is not said when it is set up for the first time. */
-const unsaid = {
-  enabled: false,
-  thresholdMicros: parseUsd('20'),
-  topUpMicros: parseUsd('100'),
-  dailyLimit: 10,
-  monthlyCapMicros: null,
-} as const
-const mostThresholdMicros = parseUsd('10000')
-const mostMonthlyCapMicros = parseUsd('999999')
-/** Paddle charges a subscription twenty times an hour at most. */
-const mostADay = 20
 
 const commonShape = {
   payment_method_id: paymentMethodId.nullable().meta({ description: 'The card that is charged.' }),
@@ -89,15 +71,6 @@ const thresholdField = usdAmount({ least: micros(0n), most: mostThresholdMicros 
     description: 'Strictly below this much available, the card is charged. Not said: as it was, at first 20.',
   })
 
-type Wanted = {
-  enabled: boolean
-  thresholdMicros?: Micros | undefined
-  topUpMicros?: Micros | undefined
-  dailyLimit?: number | undefined
-  monthlyCapMicros?: Micros | null | undefined
-  savedCardId?: string | undefined
-}
-
 export function registerAutoRechargeRoutes(api: Api, { db, mostTopUpMicros }: MoneyInContext): void {
   const tags = ['Auto-recharge']
   const amountField = usdAmount({ least: micros(leastTopUpMicros), most: mostTopUpMicros })
@@ -146,7 +119,7 @@ export function registerAutoRechargeRoutes(api: Api, { db, mostTopUpMicros }: Mo
     },
     async (request) => {
       const { body } = request
-      const saved = await save(db, request, {
+      const saved = await changeAutoRecharge(db, ownerOf(request), {
         enabled: body.enabled,
         thresholdMicros: body.threshold_usd,
         topUpMicros: body.topup_usd,
@@ -190,7 +163,7 @@ export function registerAutoRechargeRoutes(api: Api, { db, mostTopUpMicros }: Mo
     },
     async (request) => {
       const { body } = request
-      const saved = await save(db, request, {
+      const saved = await changeAutoRecharge(db, ownerOf(request), {
         enabled: body.enabled,
         thresholdMicros: body.threshold_usd,
         topUpMicros: body.charge_amount_usd,
@@ -212,78 +185,12 @@ export function registerAutoRechargeRoutes(api: Api, { db, mostTopUpMicros }: Mo
       },
     },
     async (request) => {
-      const workspaceId = workspaceOf(request)
-      const decided = await withLockedWallet(db, workspaceId, async (trx, wallet) =>
-        resumeAutoRecharge(trx, wallet, {
-          actor: actorOf(request),
-          cause: 'asked for',
-          now: await readClock(trx),
-        }),
-      )
-      if (decided === null) throw noWallet()
-      return settingsAnswer(await readAutoRecharge(db, workspaceId, decided))
+      return settingsAnswer(await letAutoRechargeGoOn(db, ownerOf(request)))
     },
   )
 }
 
-type Seen = {
-  settings: AutoRecharge | typeof unsaid
-  savedCardId: string | null
-  charging: { topUpId: string; amountMicros: Micros } | null
-}
-
-/** Shape: `decided` is what was decided just now; by the time that this reads, its charge may have ended. */
-async function readAutoRecharge(db: Db, workspaceId: WorkspaceId, decided?: Recharged): Promise<Seen> {
-  const [settings, cards, underWay] = await Promise.all([
-    findAutoRecharge(db, workspaceId),
-    listCards(db, workspaceId),
-    findRechargeUnderWay(db, workspaceId),
-  ])
-  return {
-    settings: settings ?? unsaid,
-    savedCardId: cards[0]?.savedCardId ?? null,
-    charging: decided?.decision === 'recharge' ? decided.topUp : underWay,
-  }
-}
-
-async function save(db: Db, request: FastifyRequest, wanted: Wanted): Promise<Seen> {
-  const workspaceId = workspaceOf(request)
-  const saved = await withLockedWallet(db, workspaceId, async (trx, wallet) => {
-    const before = (await findAutoRecharge(trx, workspaceId)) ?? unsaid
-    const settings = {
-      enabled: wanted.enabled,
-      thresholdMicros: wanted.thresholdMicros ?? before.thresholdMicros,
-      topUpMicros: wanted.topUpMicros ?? before.topUpMicros,
-      dailyLimit: wanted.dailyLimit ?? before.dailyLimit,
-      monthlyCapMicros:
-        wanted.monthlyCapMicros === undefined ? before.monthlyCapMicros : wanted.monthlyCapMicros,
-    }
-    const { monthlyCapMicros: cap } = settings
-    if (settings.enabled && cap !== null && cap < settings.topUpMicros) throw capTooSmall()
-    await checkCard(trx, workspaceId, wanted)
-    const now = await readClock(trx)
-    const result = await saveAutoRecharge(trx, wallet, settings, { actor: actorOf(request), now })
-    if (result.outcome === 'no_card') throw needsCard()
-    return result.decided
-  })
-  if (saved === null) throw noWallet()
-  return await readAutoRecharge(db, workspaceId, saved)
-}
-
-/** Throws: refusals for a card of nobody's, and for one that cannot be charged. */
-async function checkCard(db: Db, workspaceId: WorkspaceId, { enabled, savedCardId }: Wanted): Promise<void> {
-  if (savedCardId !== undefined) {
-    const named = await findCard(db, { workspaceId, savedCardId })
-    if (named === null) throw noCard('payment_method_id')
-    if (enabled && named.state !== 'active') throw unusableCard()
-  }
-  if (!enabled) return
-  const [card] = await listCards(db, workspaceId)
-  if (card === undefined) throw needsCard()
-  if (card.state !== 'active') throw unusableCard()
-}
-
-function settingsAnswer(seen: Seen): z.input<typeof settingsShape> {
+function settingsAnswer(seen: AutoRechargeSeen): z.input<typeof settingsShape> {
   const { settings } = seen
   return {
     enabled: settings.enabled,
@@ -295,7 +202,7 @@ function settingsAnswer(seen: Seen): z.input<typeof settingsShape> {
   }
 }
 
-function olderAnswer(seen: Seen): z.input<typeof olderShape> {
+function olderAnswer(seen: AutoRechargeSeen): z.input<typeof olderShape> {
   const { settings } = seen
   return {
     enabled: settings.enabled,
@@ -305,7 +212,7 @@ function olderAnswer(seen: Seen): z.input<typeof olderShape> {
   }
 }
 
-function commonAnswer({ settings, savedCardId, charging }: Seen) {
+function commonAnswer({ settings, savedCardId, charging }: AutoRechargeSeen) {
   const history = 'workspaceId' in settings ? settings : null
   return {
     payment_method_id: savedCardId,
@@ -338,32 +245,4 @@ function cooling({ coolingUntil, declinesInARow }: AutoRecharge) {
   const message =
     'The card was declined: it is tried again then, or at once with POST /v1/wallet/auto-recharge/resume.'
   return { until: coolingUntil.toISOString(), declines_in_a_row: declinesInARow, message }
-}
-
-function needsCard() {
-  return refusal({
-    status: 409,
-    code: 'no_card',
-    message: 'Auto-recharge needs a saved card: save one with POST /v1/payments/methods, then switch it on.',
-  })
-}
-
-function unusableCard() {
-  return refusal({
-    status: 409,
-    code: 'card_not_usable',
-    message:
-      'This card cannot be charged as it is: change it with GET /v1/payments/methods/{id}/update, or save another one with ' +
-      'POST /v1/payments/methods.',
-  })
-}
-
-function capTooSmall() {
-  return refusal({
-    status: 422,
-    code: 'cap_below_topup',
-    message:
-      'The monthly cap is below a single recharge, so that the card would never be charged: raise it, or lower the top-up.',
-    field: 'monthly_cap_usd',
-  })
 }

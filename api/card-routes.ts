@@ -2,23 +2,14 @@
  * The saved card: shown, saved without paying, changed, removed. Paddle keeps it and knows its number; here it has a name of ours,
  * `pm_...`, and what is printed on it. A wallet has one card in use; a new one takes the place of the one before.
  */
-import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 
-import type { WorkspaceId } from '../billing/ids.ts'
-import { writeAudit } from '../db/audit-log.ts'
-import { findAutoRecharge } from '../db/auto-recharge.ts'
-import { readClock } from '../db/clock.ts'
-import { applyPaddleSubscription } from '../db/paddle-subscription.ts'
-import { findCard, hasOpenCharge, listCards, type CardRecord } from '../db/payment-history.ts'
-import type { Db } from '../db/schema.ts'
-import { withLockedWallet } from '../db/wallet.ts'
+import { listCards, type CardRecord } from '../db/payment-history.ts'
 import { actorOf, workspaceOf, type Api } from './api.ts'
+import { getCardInUse, noCard, removeCard } from './card.ts'
 import { checkoutShape, payerFields, returnFields, withReturn } from './checkout-fields.ts'
 import { addressed, openCardSetup } from './checkout.ts'
-import { refusal } from './errors.ts'
 import { configuredPaddle, noCheckout, refusedByPaddle, type MoneyInContext } from './paddle-context.ts'
-import { noWallet } from './wallet-routes.ts'
 
 export const paymentMethodId = z
   .string()
@@ -118,7 +109,10 @@ function registerCardsAt(api: Api, address: string, { db, log, paddle }: MoneyIn
     },
     async (request) => {
       const gateway = configuredPaddle(paddle)
-      const { subscriptionId } = await getCardInUse(db, request)
+      const { subscriptionId } = await getCardInUse(db, {
+        workspaceId: workspaceOf(request),
+        savedCardId: request.params.id,
+      })
       const opened = addressed(await gateway.getCardUpdate(subscriptionId))
       if (opened.outcome !== 'created') throw refusedByPaddle(opened, { request, log })
       return {
@@ -143,7 +137,9 @@ function registerCardsAt(api: Api, address: string, { db, log, paddle }: MoneyIn
       },
     },
     async (request) => {
-      const [method] = methodAnswer(await getCardInUse(db, request))
+      const [method] = methodAnswer(
+        await getCardInUse(db, { workspaceId: workspaceOf(request), savedCardId: request.params.id }),
+      )
       if (method === undefined) throw noCard()
       return method
     },
@@ -162,77 +158,10 @@ function registerCardsAt(api: Api, address: string, { db, log, paddle }: MoneyIn
       },
     },
     async (request) => {
-      const gateway = configuredPaddle(paddle)
-      const workspaceId = workspaceOf(request)
-      const card = await askToRemove(db, request)
-      const canceled = await gateway.cancelSubscription(card.subscriptionId)
-      if (canceled.outcome !== 'canceled') throw refusedByPaddle(canceled, { request, log })
-      await noteRemoval(db, workspaceId, card)
-      return { id: card.savedCardId, deleted: true as const }
+      const savedCardId = await removeCard({ db, log, paddle }, request, request.params.id)
+      return { id: savedCardId, deleted: true as const }
     },
   )
-}
-
-/** Throws: refusals where it is not there, or is needed. */
-async function askToRemove(
-  db: Db,
-  request: FastifyRequest & { params: { id: string } },
-): Promise<CardRecord> {
-  const workspaceId = workspaceOf(request)
-  const asked = await withLockedWallet(db, workspaceId, async (trx) => {
-    const card = await findCard(trx, { workspaceId, savedCardId: request.params.id })
-    if (card === null || !isInUse(card)) throw noCard()
-    const autoRecharge = await findAutoRecharge(trx, workspaceId)
-    if (autoRecharge?.enabled === true) throw neededCard()
-    if (await hasOpenCharge(trx, { workspaceId, subscriptionId: card.subscriptionId })) throw chargedCard()
-    await writeAudit(trx, {
-      workspaceId,
-      actor: actorOf(request),
-      action: 'card.removal_asked',
-      detail: { payment_method_id: card.savedCardId, brand: card.brand, last4: card.last4 },
-    })
-    return card
-  })
-  if (asked === null) throw noWallet()
-  return asked
-}
-
-/** What Paddle's webhook will say too; whichever comes second changes nothing. */
-async function noteRemoval(db: Db, workspaceId: WorkspaceId, card: CardRecord): Promise<void> {
-  const { subscriptionId, customerId, stateAt } = card
-  await db.transaction().execute(async (trx) => {
-    const now = await readClock(trx)
-    // Paddle's clock may be ahead of ours, and this is news in any case.
-    const updatedAt = new Date(Math.max(now.getTime(), stateAt.getTime() + 1))
-    const news = {
-      subscriptionId,
-      customerId,
-      workspaceId,
-      status: 'canceled',
-      transactionId: null,
-      updatedAt,
-    }
-    await applyPaddleSubscription(trx, news, now)
-  })
-}
-
-async function getCardInUse(
-  db: Db,
-  request: FastifyRequest & { params: { id: string } },
-): Promise<CardRecord> {
-  const card = await findCard(db, { workspaceId: workspaceOf(request), savedCardId: request.params.id })
-  if (card === null) throw noCard()
-  if (isInUse(card)) return card
-  throw refusal({
-    status: 409,
-    code: 'card_not_in_use',
-    message:
-      'This card was removed or replaced by another one: save it again with POST /v1/payments/methods.',
-  })
-}
-
-function isInUse({ state }: CardRecord): boolean {
-  return state === 'active' || state === 'paused' || state === 'past_due'
 }
 
 /** Shape: nothing for a card that is not in use. */
@@ -252,30 +181,4 @@ function methodAnswer(card: CardRecord): z.input<typeof methodShape>[] {
       created_at: card.createdAt.toISOString(),
     },
   ]
-}
-
-export function noCard(field?: string) {
-  return refusal({
-    status: 404,
-    code: 'not_found',
-    message: 'This workspace has no such card: GET /v1/payments/methods lists the one that it has.',
-    field,
-  })
-}
-
-function neededCard() {
-  return refusal({
-    status: 409,
-    code: 'card_in_use',
-    message:
-      'Auto-recharge charges this card: switch it off with PUT /v1/wallet/auto-recharge first, then remove the card.',
-  })
-}
-
-function chargedCard() {
-  return refusal({
-    status: 409,
-    code: 'charge_under_way',
-    message: 'The card is being charged: wait for that top-up to end, then remove the card.',
-  })
 }

@@ -69,7 +69,8 @@ export async function sendError(reply: FastifyReply, error: ApiError): Promise<F
     .send(bodyOf(error, reply.request.id))
 }
 
-function refusalIn(error: unknown): ApiError | null {
+/** What a route refused, if that is what the error is. */
+export function refusalIn(error: unknown): ApiError | null {
   if (!(error instanceof BillingError)) return null
   const api: unknown = error.fields['api']
   if (isApiError(api)) return api

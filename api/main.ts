@@ -53,6 +53,7 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
     trustedProxies: config.trustedProxies,
     webhooks: { secrets: config.webhookSecrets, toleranceMs: config.webhookToleranceMs },
     paddle: paddle?.gateway ?? null,
+    paddleClient: config.paddleClient,
     mostTopUpMicros: config.mostTopUpMicros,
     admission: { db: admissionDb, silentAfterMs: config.callSilentAfterMs },
   })

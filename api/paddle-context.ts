@@ -21,7 +21,12 @@ import { noWallet } from './wallet-routes.ts'
 /** What the API asks of Paddle. It charges no card: the charge worker does. */
 export type ApiPaddle = Pick<
   PaddleGateway,
-  'openCustomer' | 'createCheckout' | 'createCardSetup' | 'getCardUpdate' | 'cancelSubscription'
+  | 'openCustomer'
+  | 'createCheckout'
+  | 'createCardSetup'
+  | 'getCardUpdate'
+  | 'cancelSubscription'
+  | 'previewCheckout'
 >
 
 /** What the routes of money in need. */

@@ -5,7 +5,7 @@
 import { z } from 'zod'
 
 import { nextPeriod, explainRental, phoneNumberStates, rentalReasons } from '../billing/rental.ts'
-import { phoneNumberId, type WorkspaceId } from '../billing/ids.ts'
+import { phoneNumberId, type PhoneNumberId, type WorkspaceId } from '../billing/ids.ts'
 import { walletTransactionId } from '../billing/wallet-transaction.ts'
 import { isUnderWay } from '../db/admission.ts'
 import {
@@ -18,12 +18,13 @@ import {
 import { cancelNumber, feeOf, releaseNumber, rentNumber } from '../db/rental.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import type { RateBook } from '../db/rate-book.ts'
+import type { Db } from '../db/schema.ts'
 import { callPayload } from '../jobs/usage-jobs.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
 import { insufficientBalance, walletFrozen } from './insufficient-balance.ts'
 import { pageQuery, pageShape } from './page.ts'
-import { createPrices } from './prices.ts'
+import { createPrices, type Prices, type Quotation } from './prices.ts'
 import { flag } from './query-fields.ts'
 import { noWallet } from './wallet-routes.ts'
 import { exactUsd, exactUsdShape } from './wallet-transaction-shape.ts'
@@ -223,17 +224,30 @@ function registerCancel(api: Api, { db }: RouteContext): void {
       },
     },
     async (request) => {
-      const cancelled = await withLockedWallet(db, workspaceOf(request), async (trx, wallet) => {
-        const quotation = await prices.quoteIn(trx)
-        const number = await findPhoneNumber(trx, wallet.workspaceId, { phoneNumberId: request.params.id })
-        if (number === null) throw noSuchNumber()
-        const cancel = request.query.now ? releaseNumber : cancelNumber
-        return { number: await cancel(trx, wallet, number, quotation), ...quotation }
+      const { number, ...quotation } = await cancelNumberNamed({ db, prices }, workspaceOf(request), {
+        phoneNumberId: request.params.id,
+        atOnce: request.query.now,
       })
-      if (cancelled === null) throw noWallet()
-      return numberJson(cancelled.number, cancelled.prices)
+      return numberJson(number, quotation.prices)
     },
   )
+}
+
+/** Shape: the number as it is then, and the prices it was decided with. Throws: the refusal `not_found`. */
+export async function cancelNumberNamed(
+  { db, prices }: { db: Db; prices: Prices },
+  workspaceId: WorkspaceId,
+  { phoneNumberId, atOnce }: { phoneNumberId: PhoneNumberId; atOnce: boolean },
+): Promise<Quotation & { number: PhoneNumber }> {
+  const cancelled = await withLockedWallet(db, workspaceId, async (trx, wallet) => {
+    const quotation = await prices.quoteIn(trx)
+    const number = await findPhoneNumber(trx, workspaceId, { phoneNumberId })
+    if (number === null) throw noSuchNumber()
+    const cancel = atOnce ? releaseNumber : cancelNumber
+    return { ...quotation, number: await cancel(trx, wallet, number, quotation) }
+  })
+  if (cancelled === null) throw noWallet()
+  return cancelled
 }
 
 function numberJson(number: PhoneNumber, prices: RateBook): z.output<typeof numberShape> {
@@ -263,7 +277,7 @@ function text(instant: Date | null): string | null {
   return instant === null ? null : instant.toISOString()
 }
 
-function noSuchNumber() {
+export function noSuchNumber() {
   return refusal({
     status: 404,
     code: 'not_found',

@@ -2,11 +2,13 @@
 import { z } from 'zod'
 
 import { accounts, describeAccount } from '../billing/ledger-draft.ts'
+import type { WorkspaceId } from '../billing/ids.ts'
 import { sequenceOfTransactionId } from '../billing/wallet-transaction.ts'
 import { findReceipt, type Receipt } from '../db/receipt.ts'
+import type { Db } from '../db/schema.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
-import { createPrices } from './prices.ts'
+import { createPrices, type Prices } from './prices.ts'
 import { ratedLineJson, ratedLineShape } from './rated-line.ts'
 import {
   exactUsd,
@@ -110,20 +112,26 @@ export function registerReceiptRoutes(api: Api, { db }: RouteContext): void {
       },
     },
     async (request) => {
-      const workspaceId = workspaceOf(request)
-      const sequence = sequenceOfTransactionId(workspaceId, request.params.id)
-      if (sequence === null) throw noTransaction()
-      const receipt = await db
-        .transaction()
-        .setIsolationLevel('repeatable read')
-        .setAccessMode('read only')
-        .execute(async (trx) =>
-          findReceipt(trx, { workspaceId, sequence }, (await prices.quoteIn(trx)).prices),
-        )
-      if (receipt === null) throw noTransaction()
-      return receiptJson(receipt)
+      return receiptJson(await getReceipt({ db, prices }, workspaceOf(request), request.params.id))
     },
   )
+}
+
+/** Throws: the refusal `transaction_not_found`. */
+export async function getReceipt(
+  { db, prices }: { db: Db; prices: Prices },
+  workspaceId: WorkspaceId,
+  transactionId: string,
+): Promise<Receipt> {
+  const sequence = sequenceOfTransactionId(workspaceId, transactionId)
+  if (sequence === null) throw noTransaction()
+  const receipt = await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute(async (trx) => findReceipt(trx, { workspaceId, sequence }, (await prices.quoteIn(trx)).prices))
+  if (receipt === null) throw noTransaction()
+  return receipt
 }
 
 function noTransaction() {

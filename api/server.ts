@@ -12,6 +12,8 @@ import { registerAutoRechargeRoutes } from './auto-recharge-routes.ts'
 import { registerCardRoutes } from './card-routes.ts'
 import { registerCallRoutes, type AdmissionOptions } from './call-routes.ts'
 import { registerCampaignRoutes } from './campaign-routes.ts'
+import type { PaddleClientToken } from './dashboard-page.ts'
+import { registerDashboard } from './dashboard-routes.ts'
 import { registerDocsPage } from './docs-page.ts'
 import { answerBrokenRequest, malformedRequest, newRequestId, registerErrors, sendError } from './errors.ts'
 import { registerHealthRoutes } from './health-routes.ts'
@@ -58,6 +60,8 @@ export type ApiContext = {
   pingRedis?: (() => Promise<unknown>) | null
   /** Opens checkouts and removes cards; null where no Paddle is configured. */
   paddle?: ApiPaddle | null
+  /** Shows Paddle's checkout over the wallet page; null sends customers to the checkout's own page. */
+  paddleClient?: PaddleClientToken | null
   /** The most that one top-up may bring. */
   mostTopUpMicros?: Micros
   /** How calls are admitted; without it, on `db`. */
@@ -86,6 +90,7 @@ export function createServer({
   http = null,
   pingRedis = null,
   paddle = null,
+  paddleClient = null,
   mostTopUpMicros = micros(2_000_000_000n),
   admission,
   limits = defaultLimits,
@@ -151,6 +156,7 @@ export function createServer({
   registerPaymentRoutes(api, moneyIn)
   registerCardRoutes(api, moneyIn)
   registerAutoRechargeRoutes(api, moneyIn)
+  registerDashboard(server, { ...moneyIn, paddleClient })
   return server
 }
 

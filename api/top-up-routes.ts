@@ -16,7 +16,8 @@ import { listTopUpSteps, type TopUpStep } from '../db/top-up.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import { pause } from '../runtime/repeat.ts'
 import { actorOf, workspaceOf, type Api } from './api.ts'
-import { noCard, paymentMethodId } from './card-routes.ts'
+import { noCard } from './card.ts'
+import { paymentMethodId } from './card-routes.ts'
 import { payerFields, withReturn } from './checkout-fields.ts'
 import { openCheckout } from './checkout.ts'
 import { refusal } from './errors.ts'
@@ -167,7 +168,7 @@ export function registerTopUpRoutes(api: Api, context: MoneyInContext): void {
 }
 
 /** Shape: of a top-up that a customer has to pay, the checkout with its way back. */
-async function openTopUp(
+export async function openTopUp(
   { db, log, paddle }: MoneyInContext,
   request: FastifyRequest,
   asked: {
@@ -177,6 +178,8 @@ async function openTopUp(
     email?: string | undefined
     success_url?: string | undefined
     cancel_url?: string | undefined
+    /** What the same wish is called, so that it charges once; without it the request's own name is used. */
+    topUpId?: TopUpId | undefined
   },
 ): Promise<{ topUpId: TopUpId; checkoutUrl: string | null }> {
   const gateway = configuredPaddle(paddle)
@@ -186,7 +189,7 @@ async function openTopUp(
     throw noCard('payment_method_id')
   }
   const name = stableNameOf(request)
-  const topUpId = name === null ? null : topUpIdSchema.parse(`topup_${name}`)
+  const topUpId = asked.topUpId ?? (name === null ? null : topUpIdSchema.parse(`topup_${name}`))
   const charged = await withLockedWallet(db, workspaceId, async (trx, wallet) =>
     openCardTopUp(trx, wallet, { amountMicros, savedCardId, topUpId }, await readClock(trx)),
   )
@@ -273,7 +276,7 @@ function shownReason({ state, reason }: { state: TopUpState; reason: string | nu
   return state === 'unknown' ? null : reason
 }
 
-function noTopUp() {
+export function noTopUp() {
   return refusal({
     status: 404,
     code: 'not_found',

@@ -160,13 +160,13 @@ export function registerUsageStatsRoutes(api: Api, { db }: RouteContext): void {
 const dayMs = 86_400_000
 
 /** The days up to today, the first first. */
-function lastDays(now: Date, days: number): string[] {
+export function lastDays(now: Date, days: number): string[] {
   return Array.from({ length: days }, (_, index) =>
     new Date(now.getTime() - (days - 1 - index) * dayMs).toISOString().slice(0, 10),
   )
 }
 
-function startOf(dates: readonly string[]): Date {
+export function startOf(dates: readonly string[]): Date {
   return new Date(`${dates[0] ?? ''}T00:00:00Z`)
 }
 

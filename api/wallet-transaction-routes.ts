@@ -1,6 +1,7 @@
 /** A wallet's transactions: in pages by number or by cursor, and all at once as CSV. */
 import { Readable } from 'node:stream'
 
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 
 import { agentId, callId, campaignId, type WorkspaceId } from '../billing/ids.ts'
@@ -31,7 +32,8 @@ import {
   type WalletTransactionJson,
 } from './wallet-transaction-shape.ts'
 
-const filterFields = {
+/** By what transactions can be found, in an address. */
+export const filterFields = {
   type: z.enum(walletTransactionTypes).optional(),
   kind: z.enum(ledgerTransactionKinds).optional(),
   call_id: callId.optional(),
@@ -115,26 +117,35 @@ export function registerWalletTransactionRoutes(api: Api, { db, log }: RouteCont
       },
     },
     async (request, reply) => {
-      const workspaceId = workspaceOf(request)
-      const { newest } = await getWallet(db, workspaceId)
-      const filter = filterOf(request.query)
-      const pages = walkWalletTransactions(db, workspaceId, filter, { newest, limit: csvPageSize })
-      // Before the answer begins, so that what goes wrong with the first page is still an error.
-      const first = await pages.next()
-      const lines = csvChunks(first.done === true ? [] : first.value, pages)
-      return await reply
-        .type('text/csv; charset=utf-8')
-        .header('content-disposition', `attachment; filename="transactions-${workspaceId}.csv"`)
-        .send(Readable.from(told(lines, log, request.id), { objectMode: false, highWaterMark: 65_536 }))
+      return await sendCsv({ db, log }, request, reply, filterOf(request.query))
     },
   )
 }
 
+/** All that the filter finds, as it is read: however much it is, one page of it is in memory. */
+export async function sendCsv(
+  { db, log }: RouteContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  filter: WalletTransactionFilter,
+): Promise<FastifyReply> {
+  const workspaceId = workspaceOf(request)
+  const { newest } = await getWallet(db, workspaceId)
+  const pages = walkWalletTransactions(db, workspaceId, filter, { newest, limit: csvPageSize })
+  // Before the answer begins, so that what goes wrong with the first page is still an error.
+  const first = await pages.next()
+  const lines = csvChunks(first.done === true ? [] : first.value, pages)
+  return await reply
+    .type('text/csv; charset=utf-8')
+    .header('content-disposition', `attachment; filename="transactions-${workspaceId}.csv"`)
+    .send(Readable.from(told(lines, log, request.id), { objectMode: false, highWaterMark: 65_536 }))
+}
+
 const csvPageSize = 1_000
 
-type FilterQuery = z.output<typeof csvQuery>
+export type FilterQuery = z.output<typeof csvQuery>
 
-function filterOf({ type, kind, ...query }: FilterQuery): WalletTransactionFilter {
+export function filterOf({ type, kind, ...query }: FilterQuery): WalletTransactionFilter {
   const wanted: (readonly LedgerTransactionKind[])[] = [
     ...(type === undefined ? [] : [kindsOfType(type)]),
     ...(kind === undefined ? [] : [[kind]]),

@@ -21,6 +21,8 @@ export type AuditAction =
   | 'workspace.opened'
   | 'key.created'
   | 'key.revoked'
+  | 'session.opened'
+  | 'session.ended'
 
 /** `actor`: `paddle`, `system`, or the person or key that asked. `detail` holds no secret and no card number. */
 export async function writeAudit(

@@ -200,3 +200,14 @@ export async function resumeFunded(trx: Tx, wallet: LockedWallet, now: Date): Pr
     )
     .execute()
 }
+
+/** How many wait for money, and for nothing else. */
+export async function countPausedByFunds(db: Db, workspaceId: WorkspaceId): Promise<number> {
+  const { count } = await db
+    .selectFrom('campaign')
+    .select(sql<number>`count(*)::integer`.as('count'))
+    .where('workspace_id', '=', workspaceId)
+    .where('paused_by', '=', 'funds')
+    .executeTakeFirstOrThrow()
+  return count
+}

@@ -192,3 +192,14 @@ function selectHolds(db: Db) {
       'ended_at as endedAt',
     ])
 }
+
+/** How many calls money is held for. */
+export async function countOpenHolds(db: Db, workspaceId: WorkspaceId): Promise<number> {
+  const { count } = await db
+    .selectFrom('hold')
+    .select(sql<number>`count(*)::integer`.as('count'))
+    .where('workspace_id', '=', workspaceId)
+    .where('state', '=', 'open')
+    .executeTakeFirstOrThrow()
+  return count
+}

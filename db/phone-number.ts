@@ -99,6 +99,22 @@ export async function listPhoneNumbers(
   return { numbers, total }
 }
 
+/** Those that go on and are paid, the one that falls due first first. */
+export async function listNextRentals(
+  db: Db,
+  workspaceId: WorkspaceId,
+  limit: number,
+): Promise<PhoneNumber[]> {
+  return await selectPhoneNumbers(db)
+    .where('workspace_id', '=', workspaceId)
+    .where('state', '=', 'active')
+    .where('cancel_at', 'is', null)
+    .orderBy('paid_until')
+    .orderBy('phone_number_id')
+    .limit(limit)
+    .execute()
+}
+
 /**
  * The rental that news of that time are about: the newest that had begun by then, even if it has ended. `givenBackAt`: since when
  * the telephony service has it back, where it said so.

@@ -159,6 +159,15 @@ export type Schema = {
     created_by: string
     revoked_at: Date | null
   }
+  dashboard_session: {
+    workspace_id: WorkspaceId
+    token_hash: Buffer
+    key_id: string
+    created_at: Date
+    seen_at: Date
+    ends_at: Date
+  }
+  sign_in_link: { workspace_id: WorkspaceId; token_hash: Buffer; key_id: string; expires_at: Date }
   idempotent_request: {
     /** Or `operator`, for what no workspace asks. */
     workspace_id: string

@@ -200,6 +200,45 @@ async function sumLines(db: Db, range: LedgerRange): Promise<LineRow[]> {
   return rows
 }
 
+/** What a meter took on a day, UTC. */
+export type DaySpend = { day: string; meter: Meter; usedMicros: Micros }
+
+/** The first day first; days and meters without usage are left out. */
+export async function listSpendByDay(
+  db: Db,
+  workspaceId: WorkspaceId,
+  { since, newest }: StatsWindow,
+): Promise<DaySpend[]> {
+  const range = { workspaceId, newest, from: since }
+  // The lines of a block know no day: a block stands for its rows only where all of it is of one.
+  const { rows } = await sql<DaySpend>`
+    with block_in_range as materialized (
+      select seen.block, to_char(closed.earliest_posted_at at time zone 'UTC', 'YYYY-MM-DD') as day,
+        seen.is_whole and date_trunc('day', closed.earliest_posted_at, 'UTC') = date_trunc('day', closed.latest_posted_at, 'UTC')
+          as is_whole
+      from (${blocksIn(range)}) as seen
+      left join ledger_block closed on closed.workspace_id = ${workspaceId} and closed.block = seen.block
+    )
+    select day, left(account::text, -length('_revenue')) as meter, sum(amount_micros)::bigint as "usedMicros"
+    from (
+      select day, account, closed.amount_micros
+      from block_in_range
+      join ledger_block_line closed on closed.workspace_id = ${workspaceId} and closed.block = block_in_range.block
+      where is_whole
+      union all
+      select to_char(row.posted_at at time zone 'UTC', 'YYYY-MM-DD'), p.credit_account, p.amount_micros
+      from (${usageBesidesBlocks(range)}) as row
+      cross join lateral (
+        select credit_account, amount_micros from posting
+        where posting.workspace_id = ${workspaceId} and posting.wallet_sequence = row.wallet_sequence
+        offset 0
+      ) as p
+    ) as line
+    group by day, account
+    order by day, account`.execute(db)
+  return rows
+}
+
 const isUsage = sql`kind = any(${usageKinds}::ledger_transaction_kind[])`
 
 function usageBesidesBlocks(range: LedgerRange): RawBuilder<unknown> {

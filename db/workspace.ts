@@ -6,7 +6,7 @@ import { draftSignupGrant } from '../billing/ledger-draft.ts'
 import { signupGrantMicros } from '../billing/rates-default.ts'
 import { readClock } from './clock.ts'
 import { hashOfKey, postLedgerTransaction } from './ledger.ts'
-import type { Tx } from './schema.ts'
+import type { Db, Tx } from './schema.ts'
 import { requeueUnknownWorkspace } from './set-aside.ts'
 import { lockWallet } from './wallet.ts'
 
@@ -42,4 +42,14 @@ export async function openWorkspace(
   const grant = await postLedgerTransaction(trx, wallet, { draft, payloadHash }, now)
   if (grant.outcome !== 'posted') return { outcome: 'already_open' }
   return { outcome: 'opened', requeuedEvents: await requeueUnknownWorkspace(trx, workspaceId) }
+}
+
+/** Shape: null when it has none, or is not there. */
+export async function findWorkspaceName(db: Db, workspaceId: WorkspaceId): Promise<string | null> {
+  const row = await db
+    .selectFrom('workspace')
+    .select('name')
+    .where('workspace_id', '=', workspaceId)
+    .executeTakeFirst()
+  return row?.name ?? null
 }

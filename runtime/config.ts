@@ -105,6 +105,9 @@ const apiEnvironment = z.object({
     ),
   PADDLE_WEBHOOK_TOLERANCE_MS: milliseconds(60_000),
   TOP_UP_MAX_USD: topUpMaximum,
+  PADDLE_CLIENT_TOKEN: unlessEmpty(
+    z.string().regex(/^(?:live|test)_[A-Za-z0-9]{20,64}$/, 'expected a client-side token such as test_...'),
+  ),
   CALL_SILENT_AFTER_MS: milliseconds(900_000, 86_400_000),
   OPERATOR_KEY: unlessEmpty(
     z.string().regex(/^[\x21-\x7e]{24,256}$/, 'expected 24 to 256 characters without spaces'),
@@ -188,6 +191,8 @@ export type ApiConfig = {
   webhookToleranceMs: number
   /** Null without a Paddle key: the API opens no checkout and takes no top-up. */
   paddle: PaddleConfig | null
+  /** Shows the checkout over the wallet page; null sends customers to the checkout's own page. */
+  paddleClient: { token: string; environment: 'production' | 'sandbox' } | null
   /** The most that one top-up may bring. */
   mostTopUpMicros: Micros
   /** How long a call that nobody mentions keeps its hold. */
@@ -298,6 +303,17 @@ function findPaddleConfig(env: NodeJS.ProcessEnv): PaddleConfig | null {
   return env['PADDLE_API_KEY'] === undefined || env['PADDLE_API_KEY'] === '' ? null : readPaddleConfig(env)
 }
 
+/** Paddle.js knows Paddle's two environments and no simulator. */
+function paddleClientOf(paddle: PaddleConfig | null, token: string | undefined): ApiConfig['paddleClient'] {
+  const environment = paddle?.environment
+  if (token === undefined || (environment !== 'production' && environment !== 'sandbox')) return null
+  if ((environment === 'production') === token.startsWith('live_')) return { token, environment }
+  throw new BillingError(
+    'malformed_configuration',
+    'PADDLE_CLIENT_TOKEN is of the other environment than PADDLE_ENVIRONMENT: live_ goes with production, test_ with sandbox',
+  )
+}
+
 /** Throws: BillingError `malformed_configuration`, naming every variable that is wrong. */
 export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
   const read = parse(apiEnvironment, env)
@@ -312,6 +328,7 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     webhookSecrets: read.PADDLE_WEBHOOK_SECRET,
     webhookToleranceMs: read.PADDLE_WEBHOOK_TOLERANCE_MS,
     paddle,
+    paddleClient: paddleClientOf(paddle, read.PADDLE_CLIENT_TOKEN),
     mostTopUpMicros: read.TOP_UP_MAX_USD,
     callSilentAfterMs: read.CALL_SILENT_AFTER_MS,
     operatorKey: read.OPERATOR_KEY ?? null,

@@ -4,7 +4,9 @@ import { styleText } from 'node:util'
 
 import type { WorkspaceId } from '../../billing/ids.ts'
 import { createApiKey } from '../../db/api-key.ts'
+import { paths } from '../../dashboard/places.ts'
 import { connect } from '../../db/connect.ts'
+import { createSignInLink, readSessionClock } from '../../db/dashboard-session.ts'
 import type { Db } from '../../db/schema.ts'
 import { verifyLedger } from '../../db/verify.ts'
 import type { Stack } from '../stack.ts'
@@ -36,19 +38,29 @@ export async function printVerification(screen: Screen, stack: Stack): Promise<v
   }
 }
 
-/** A key for whoever wants to try the API; it is shown once, as every key. */
+/** A link that opens the wallet page, and a key for whoever wants to try the API; both are shown once. */
 export async function printDoor(
   db: Db,
   screen: Screen,
   { workspaceId, apiUrl }: { workspaceId: WorkspaceId; apiUrl: string },
 ): Promise<void> {
-  const { secret } = await db
-    .transaction()
-    .execute((trx) =>
-      createApiKey(trx, { workspaceId, scope: 'admin', label: 'npm start', createdBy: 'npm start' }),
-    )
-  screen.print(`The HTTP API, to read and try in a browser: ${styleText('bold', `${apiUrl}/docs`)}. A key of ${workspaceId}:
+  const { secret, token } = await db.transaction().execute(async (trx) => {
+    const key = { workspaceId, scope: 'admin', label: 'npm start', createdBy: 'npm start' } as const
+    const { keyId, secret } = await createApiKey(trx, key)
+    const now = await readSessionClock(trx)
+    return { secret, token: await createSignInLink(trx, { workspaceId, keyId }, { now, forMs: anHourMs }) }
+  })
+  screen.print(`The wallet page, by a link that works once, within an hour:
+  ${styleText('bold', `${pageUrl(apiUrl)}${paths.link}?token=${token}`)}
+The HTTP API, to read and try in a browser: ${styleText('bold', `${apiUrl}/docs`)}. A key of ${workspaceId}, also to sign in with:
   curl -H 'Authorization: Bearer ${secret}' ${apiUrl}/v1/wallet\n`)
+}
+
+const anHourMs = 3_600_000
+
+/** Browsers keep a secure cookie without HTTPS for this machine alone, and not all of them for its number. */
+function pageUrl(apiUrl: string): string {
+  return apiUrl.replace('//127.0.0.1:', '//localhost:')
 }
 
 /** Until somebody ends it. */

@@ -23,7 +23,10 @@ import type { TestPaddle } from '../support/paddle.ts'
 test('every route is in the table, and nothing else is', async ({ place }) => {
   const routes = await listRoutes(place.databaseUrl)
 
-  const named = routes.filter(({ method }) => method !== 'HEAD').map(nameOf)
+  const named = routes
+    // Their addresses change with their content, and anybody may have them.
+    .filter(({ method, url }) => method !== 'HEAD' && !url.startsWith('/wallet/assets/'))
+    .map(nameOf)
 
   expect(named.toSorted()).toEqual(Object.keys(accessTable).toSorted())
 })

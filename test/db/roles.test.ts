@@ -72,6 +72,8 @@ const tables = [
   'phone_number',
   'rental_period',
   'phone_number_step',
+  'dashboard_session',
+  'sign_in_link',
 ]
 
 describe('a worker', () => {

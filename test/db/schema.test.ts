@@ -38,6 +38,8 @@ const workspaceTables = [
   'phone_number',
   'rental_period',
   'phone_number_step',
+  'dashboard_session',
+  'sign_in_link',
 ]
 
 describe('every table that belongs to a workspace', () => {

@@ -43,6 +43,10 @@ const writingOne = { own: '401 403 200 200 401 404 403', foreign: '401 403 404 4
 const managing = { own: '401 403 403 200 401 200 403' }
 const managingOne = { own: '401 403 403 200 401 404 403', foreign: '401 403 403 404 401 200 403' }
 
+/** Pages, and forms, which come from a page of a session or not at all. A key opens neither; those of a session have tests of their own. */
+const page = { own: '303 303 303 303 303 303 303' }
+const form = { own: '403 403 403 403 403 403 403', body: {} }
+
 const methods = {
   [`GET`]: reading,
   [`POST`]: { own: '401 403 403 201 401 201 403', body: { email } },
@@ -129,6 +133,35 @@ export const accessTable: Record<string, AccessRow> = {
     given: 'card',
     body: { enabled: true, threshold_usd: 5, charge_amount_usd: 5, payment_method_id: '$id' },
   },
+
+  // The wallet page: nobody is let in by a key in a header.
+  'GET /': page,
+  'GET /wallet/sign-in': { own: everybody },
+  'POST /wallet/sign-in': form,
+  'GET /wallet/sign-in/link': { own: '410 410 410 410 410 410 410' },
+  'POST /wallet/sign-in/link': form,
+  'POST /wallet/sign-out': form,
+  'POST /wallet/theme': form,
+  'GET /wallet': page,
+  'GET /wallet/events': { own: '401 401 401 401 401 401 401' },
+  'GET /wallet/add-funds': page,
+  'GET /wallet/add-funds/preview': page,
+  'GET /wallet/add-funds/:id': { ...page, given: 'topup' },
+  'POST /wallet/add-funds': form,
+  'GET /wallet/auto-recharge': page,
+  'POST /wallet/auto-recharge': form,
+  'POST /wallet/auto-recharge/off': form,
+  'POST /wallet/auto-recharge/resume': form,
+  'POST /wallet/card': form,
+  'POST /wallet/card/change': form,
+  'POST /wallet/card/remove': form,
+  'GET /wallet/transactions': page,
+  'GET /wallet/transactions.csv': page,
+  'GET /wallet/transactions/:id': { ...page, given: 'transaction' },
+  'GET /wallet/spend': page,
+  'GET /wallet/numbers': page,
+  'GET /wallet/numbers/:id': page,
+  'POST /wallet/numbers/:id/cancel': form,
 
   'GET /v1/keys': managing,
   'POST /v1/keys': { own: '401 403 403 201 401 201 403', body: {} },

@@ -1,0 +1,93 @@
+/** Rented numbers on the wallet page: the list, each with its history, and giving one up. */
+import { phoneNumberId } from '../billing/ids.ts'
+import { explainRental, nextPeriod } from '../billing/rental.ts'
+import { walletTransactionId } from '../billing/wallet-transaction.ts'
+import { numberPage, numberPath, numbersPage, type NumberLine } from '../dashboard/numbers-page.ts'
+import { places } from '../dashboard/places.ts'
+import {
+  findPhoneNumber,
+  listPhoneNumbers,
+  listRentalPeriods,
+  listRentalSteps,
+  type PhoneNumber,
+} from '../db/phone-number.ts'
+import type { RateBook } from '../db/rate-book.ts'
+import { feeOf } from '../db/rental.ts'
+import { paramsOf } from './add-funds-routes.ts'
+import { workspaceOf, type Api } from './api.ts'
+import { goTo, readFrame, sendPage, type DashboardContext } from './dashboard-page.ts'
+import { cancelNumberNamed, noSuchNumber } from './phone-number-routes.ts'
+import { createPrices } from './prices.ts'
+
+const route = { config: { scope: 'session' }, schema: { hide: true } } as const
+const mostShown = 100
+const mostPeriods = 24
+const mostSteps = 50
+
+export function registerNumbersPage(scope: Api, context: DashboardContext): void {
+  const { db } = context
+  const prices = createPrices(db)
+
+  scope.get(places.numbers.path, route, async (request, reply) => {
+    const [frame, found, quotation] = await Promise.all([
+      readFrame(context, request, 'numbers'),
+      listPhoneNumbers(db, { workspaceId: workspaceOf(request), limit: mostShown }),
+      prices.quoteNow(),
+    ])
+    const numbers = found.numbers.map((number) => numberLine(number, quotation.prices))
+    return await sendPage(reply, numbersPage(frame, { numbers, total: found.total }))
+  })
+
+  scope.get(`${places.numbers.path}/:id`, route, async (request, reply) => {
+    const workspaceId = workspaceOf(request)
+    const number = await findPhoneNumber(db, workspaceId, { phoneNumberId: paramsOf(request)['id'] ?? '' })
+    if (number === null) throw noSuchNumber()
+    const [frame, periods, steps, quotation] = await Promise.all([
+      readFrame(context, request, 'numbers'),
+      listRentalPeriods(db, number, { limit: mostPeriods }),
+      listRentalSteps(db, number, mostSteps),
+      prices.quoteNow(),
+    ])
+    const view = {
+      ...numberLine(number, quotation.prices),
+      rentedAt: number.anchorAt,
+      periods: periods.map(({ startsAt, endsAt, amountMicros, walletSequence: sequence }) => ({
+        startsAt,
+        endsAt,
+        amountMicros,
+        transactionId: sequence === null ? null : walletTransactionId(workspaceId, sequence),
+      })),
+      history: steps.map(({ state, reason, steppedAt: at }) => ({
+        state,
+        message: explainRental(reason),
+        at,
+      })),
+    }
+    return await sendPage(reply, numberPage(frame, view))
+  })
+
+  scope.post(`${places.numbers.path}/:id/cancel`, route, async (request, reply) => {
+    const named = phoneNumberId.safeParse(paramsOf(request)['id'])
+    if (!named.success) throw noSuchNumber()
+    const { number } = await cancelNumberNamed({ db, prices }, workspaceOf(request), {
+      phoneNumberId: named.data,
+      atOnce: false,
+    })
+    return await goTo(reply, `${numberPath(number.phoneNumberId)}?done=cancelled`)
+  })
+}
+
+function numberLine(number: PhoneNumber, prices: RateBook): NumberLine {
+  const { startsAt } = nextPeriod(number)
+  const hasNext = number.state !== 'released' && number.cancelAt === null
+  return {
+    id: number.phoneNumberId,
+    phoneNumber: number.phoneNumber,
+    state: number.state,
+    feeMicros: hasNext ? (feeOf(number.workspaceId, startsAt, prices)?.amountMicros ?? null) : null,
+    nextAt: hasNext ? startsAt : null,
+    paidUntil: number.periodsBilled === 0 ? null : number.paidUntil,
+    cancelAt: number.cancelAt,
+    releasedAt: number.releasedAt,
+  }
+}
