@@ -31,6 +31,7 @@ const besides: Partial<Record<string, readonly Refusal[]>> = {
   'POST /v1/calls/{call_id}/end': [409, 422],
   'POST /v1/calls/{call_id}/release': [409],
   'POST /v1/campaigns/{campaign_id}/action': [402, 409],
+  'POST /v1/phone-numbers': [402, 422],
   'POST /v1/usage': [409],
   'GET /v1/pricing': [422],
   'GET /v1/wallet/pricing': [422],

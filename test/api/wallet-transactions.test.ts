@@ -364,7 +364,7 @@ describe('CSV', () => {
 
     expect(body).toBe(
       'id,created_at,type,kind,description,amount_usd,balance_before,balance_after,endpoint_type,call_id,chat_id,' +
-        'message_id,number,topup_id,agent_id,campaign_id\r\n',
+        'message_id,number,topup_id,agent_id,campaign_id,phone_number_id,period_start\r\n',
     )
   })
 })
@@ -459,6 +459,8 @@ function texts(item: Item): Record<string, string> {
     'topup_id',
     'agent_id',
     'campaign_id',
+    'phone_number_id',
+    'period_start',
   ]
   expect(Object.keys(item).filter((name) => !columns.includes(name))).toEqual([])
   return Object.fromEntries(columns.map((column) => [column, String(item[column] ?? '')]))
