@@ -50,7 +50,7 @@ export const test = base.extend<{
         locale: 'en-US',
         timezoneId: 'UTC',
       })
-      context.setDefaultTimeout(10_000)
+      context.setDefaultTimeout(20_000)
       visits.push({ context, heard: await listenTo(context, visit) })
       return await context.newPage()
     })
