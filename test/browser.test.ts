@@ -6,7 +6,8 @@ import { describe, expect } from 'vitest'
 import type { BrowserContext, Page } from 'playwright-core'
 
 import { findBarriers } from './support/barriers.ts'
-import { listenTo, test as base } from './support/browser.ts'
+import { test as base } from './support/browser.ts'
+import { listenTo } from './support/complaints.ts'
 import { until } from './support/until.ts'
 
 const strict = "default-src 'self'; img-src data:"

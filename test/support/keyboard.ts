@@ -8,8 +8,8 @@ const mostStops = 150
 export async function tabTo(page: Page, place: Locator): Promise<void> {
   for (let stop = 0; stop < mostStops; stop += 1) {
     await page.keyboard.press('Tab')
-    if (!(await place.evaluate<boolean>('(element) => element === document.activeElement'))) continue
-    const outline = await place.evaluate<string>('(element) => getComputedStyle(element).outlineStyle')
+    if ((await place.and(page.locator(':focus')).count()) === 0) continue
+    const outline = await page.evaluate<string>('getComputedStyle(document.activeElement).outlineStyle')
     if (outline === 'none') throw new Error(`nobody sees that ${place.toString()} has the focus`)
     return
   }
