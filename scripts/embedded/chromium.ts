@@ -17,8 +17,9 @@ export async function launchChromium({ log }: { log: (message: string) => void }
     args: [
       // No name but this machine's means anything to it: what a page asks of another host never leaves.
       '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
-      // The same shapes of letters on every machine.
+      // The same shapes of letters on every machine, and no colours in them.
       '--font-render-hinting=none',
+      '--disable-lcd-text',
     ],
   })
 }
