@@ -130,7 +130,7 @@ function lineOf(line: ReceiptLine): Html {
   </div>`
 }
 
-/** `61 x 1 s x $0.10/min / 60 = $0.101666...`, and what that is rounded to. */
+/** `61 x 1 s x $0.10 / 60 s = $0.10166…`, and what that is rounded to. */
 function arithmeticOf(line: ReceiptLine): string[] {
   const { increments, connectionFeeUsd, eachUsd, quantity, unroundedUsd, amountMicros } = line
   const rounded = exactMoney(amountMicros)
@@ -145,7 +145,9 @@ function arithmeticOf(line: ReceiptLine): string[] {
         }`,
     ),
   ]
-  const exact = `$${unroundedUsd.replace(/(\.\d\d\d*?)0+$/, '$1')}`
+  // With all the digits that are shown, there are more of them.
+  const isCut = /\.\d{15}$/.test(unroundedUsd) && !unroundedUsd.endsWith('0')
+  const exact = `$${unroundedUsd.replace(/(\.\d\d\d*?)0+$/, '$1')}${isCut ? '…' : ''}`
   return [`${owed.join(' + ')} = ${exact}`, ...(exact === rounded ? [] : [`rounded half up: ${rounded}`])]
 }
 

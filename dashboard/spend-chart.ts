@@ -8,9 +8,14 @@ export type SpendDay = { date: string; meters: readonly { meter: string; usedMic
 
 const meters = ['voice', 'telephony', 'recording', 'message', 'number_rental'] as const
 
-const width = 960
-const height = 280
-const left = 56
+/** Of a drawing, in its own units; `labels` is how many days are named at most. */
+type Paper = { look: 'wide' | 'narrow'; width: number; height: number; left: number; labels: number }
+
+/** One is shown. On a telephone the other's words would be too small to read. */
+const papers: readonly Paper[] = [
+  { look: 'wide', width: 960, height: 280, left: 56, labels: 8 },
+  { look: 'narrow', width: 326, height: 220, left: 44, labels: 4 },
+]
 const right = 24
 const bottom = 28
 const top = 12
@@ -19,11 +24,24 @@ export function spendChart(days: readonly SpendDay[]): Html {
   const totals = days.map(({ meters: of }) => sumMicros(of.map(({ usedMicros }) => usedMicros)))
   const most = totals.reduce<bigint>((highest, total) => (total > highest ? total : highest), 0n)
   const scale = niceScale(most)
+  return html`${papers.map((paper) => drawing(days, { paper, scale, name: chartName(days, totals) }))}`
+}
+
+function drawing(
+  days: readonly SpendDay[],
+  { paper, scale, name }: { paper: Paper; scale: Scale; name: string },
+): Html {
+  const { look, width, height, left } = paper
   const step = (width - left - right) / Math.max(1, days.length)
   const barWidth = Math.max(2, Math.min(40, step * 0.7))
   const y = (amount: bigint): number => height - bottom - share(amount, scale.top) * (height - bottom - top)
-  return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="chart-name">
-    <title id="chart-name">${chartName(days, totals)}</title>
+  return html`<svg
+    class="chart ${look}"
+    viewBox="0 0 ${width} ${height}"
+    role="img"
+    aria-labelledby="chart-name-${look}"
+  >
+    <title id="chart-name-${look}">${name}</title>
     ${scale.marks.map(
       (mark) =>
         html`<line class="grid" x1="${left}" x2="${width}" y1="${fixed(y(mark))}" y2="${fixed(y(mark))}" />
@@ -32,7 +50,7 @@ export function spendChart(days: readonly SpendDay[]): Html {
     ${days.map((day, index) => {
       const x = left + step * index + (step - barWidth) / 2
       return html`<g
-        >${stack(day, { x, barWidth, y })}${dayLabel(day, { index, days: days.length, x: x + barWidth / 2 })}</g
+        >${stack(day, { x, barWidth, y })}${dayLabel(day, { index, days: days.length, x: x + barWidth / 2, paper })}</g
       >`
     })}
   </svg>`
@@ -100,12 +118,12 @@ function stack(
 
 function dayLabel(
   { date }: SpendDay,
-  { index, days, x }: { index: number; days: number; x: number },
+  { index, days, x, paper }: { index: number; days: number; x: number; paper: Paper },
 ): Html | null {
-  const every = Math.max(1, Math.ceil(days / 8))
+  const every = Math.max(1, Math.ceil(days / paper.labels))
   // Counted from the end, so that today always has its name.
   return (days - 1 - index) % every === 0
-    ? html`<text x="${fixed(x)}" y="${height - 8}" text-anchor="middle">${shortDay(date)}</text>`
+    ? html`<text x="${fixed(x)}" y="${paper.height - 8}" text-anchor="middle">${shortDay(date)}</text>`
     : null
 }
 
@@ -117,8 +135,10 @@ function amountOf(of: SpendDay['meters'], meter: string): Micros {
   return of.find((each) => each.meter === meter)?.usedMicros ?? micros(0n)
 }
 
+type Scale = { top: bigint; marks: readonly Micros[] }
+
 /** Marks at round sums of money, the highest at or above the highest bar. */
-function niceScale(most: bigint): { top: bigint; marks: Micros[] } {
+function niceScale(most: bigint): Scale {
   const quarter = most / 4n
   for (let decade = 10_000n; ; decade *= 10n) {
     const stride = [1n, 2n, 5n].map((each) => each * decade).find((each) => each >= quarter)

@@ -1,129 +1,48 @@
-/**
- * The README's picture: runs `npm start` on a terminal of its own, and draws the screen that it left as SVG. The text is what
- * was printed and nothing else; only the card around it is ours.
- */
-import { spawn } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
+/** The README's pictures, taken of what runs: the screen of `npm start`, and every page of the wallet. */
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
+import { takePictures, weigh } from './pictures/pages.ts'
+import { drawTerminal } from './pictures/terminal.ts'
 
-const checkout = resolve(import.meta.dirname, '..')
-const columns = 92
-
-/** The palette of a light terminal; the card brings its own background, so it reads on a dark page too. */
-const colours: Record<number, string> = { 31: '#cf222e', 32: '#1a7f37', 33: '#9a6700', 36: '#1b7c83' }
-const ink = '#1f2328'
-const faint = '#6e7781'
-
-const cell = { width: 8.43, height: 20, fontSize: 14 }
-const margin = { x: 26, top: 50, bottom: 22 }
-
-const escape = '\u001b'
-const tokens = new RegExp(`${escape}\\[([\\d;]*)[A-Za-z]|\\r|\\n|[^${escape}\\r\\n]+`, 'g')
+const subjects = ['terminal', 'pages'] as const
 
 await runScript({
   name: 'pictures',
-  usage: `usage: node scripts/pictures.ts [--records <n>] [--out <file>]
+  usage: `usage: npm run -s pictures -- [terminal|pages] [--records <n>] [--out <folder>]
 
-Draws the screen of "npm start -- --once" into docs/pictures/start.svg. Needs Linux: "script" of util-linux gives the terminal.
-Run it in a fresh clone, so that the demo workspace is the first.
+terminal  draws the screen of "npm start -- --once" as start.svg. Needs Linux: "script" of util-linux gives the terminal. Run it
+          in a fresh clone, so that the demo workspace is the first.
+pages     photographs every page of the wallet in light, in dark and 390 px wide, as a stack of its own serves it with a month of
+          believable business. The same each time but for its dates. Looks through the Chromium that the tests use.
+Both, unless one is named.
 
-  --records <n>  call records in the campaign (default 22)
-  --out <file>   where to (default docs/pictures/start.svg)
-  --help         this text`,
+  --records <n>   call records in the terminal's campaign (default 22)
+  --out <folder>  where to (default docs/pictures)
+  --help          this text`,
   options: {
     records: { type: 'string', default: '22' },
-    out: { type: 'string', default: join(checkout, 'docs', 'pictures', 'start.svg') },
+    out: { type: 'string', default: resolve(import.meta.dirname, '..', 'docs', 'pictures') },
   },
   run: async ({ records, out }, words) => {
-    if (words.length > 0) throw new Misuse(`unexpected "${words.join(' ')}"`)
+    const wanted = words.map((word) => subjects.find((subject) => subject === word) ?? unknown(word))
+    const isWanted = (subject: (typeof subjects)[number]): boolean =>
+      wanted.length === 0 || wanted.includes(subject)
     const count = wholeNumber('--records', records, { least: 1, most: 1_000 })
-    const printed = await runOnTerminal(`npm start --silent -- --once --records ${count}`)
-    const rows = readScreen(printed)
-    await mkdir(dirname(out), { recursive: true })
-    const prompt = [{ text: `$ npm start -- --records ${count}`, bold: false, colour: faint }]
-    await writeFile(out, drawScreen([prompt, [], ...rows]))
-    process.stderr.write(`${rows.length} rows in ${out}\n`)
+    const log = (message: string): void => void process.stderr.write(`${message}\n`)
+    await mkdir(out, { recursive: true })
+    if (isWanted('terminal')) {
+      const rows = await drawTerminal({ records: count, out: join(out, 'start.svg') })
+      log(`${rows} rows in start.svg`)
+    }
+    if (isWanted('pages')) {
+      const names = await takePictures(out, log)
+      log(`${names.length} pictures of pages, ${Math.ceil((await weigh(out)) / 1_000)} kB, in ${out}`)
+    }
   },
 })
 
-async function runOnTerminal(command: string): Promise<string> {
-  const child = spawn('script', ['-qec', `stty cols ${columns} rows 100; exec ${command}`, '/dev/null'], {
-    cwd: checkout,
-    env: { ...process.env, TERM: 'xterm-256color', NO_COLOR: undefined },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject).once('exit', resolve)
-  })
-  const [printed, code] = await Promise.all([text(child.stdout), ended])
-  if (code !== 0) throw new Error(`${command} ended with ${code}:\n${printed}`)
-  return printed
-}
-
-/** Text of one look, from where the one before it ended. */
-type Span = { text: string; bold: boolean; colour: string }
-type Row = readonly Span[]
-
-/** What a terminal shows after all of it: our screen uses line ends, "clear this line" and a few looks. */
-function readScreen(printed: string): Row[] {
-  const rows: Span[][] = [[]]
-  let look = { bold: false, colour: ink }
-  for (const [token, code] of printed.matchAll(tokens)) {
-    if (token === '\n') rows.push([])
-    else if (token.endsWith('K')) rows[rows.length - 1] = []
-    else if (token.endsWith('m') && code !== undefined)
-      look = code.split(';').map(Number).reduce(lookAfter, look)
-    else if (token !== '\r' && code === undefined) rows.at(-1)?.push({ text: token, ...look })
-  }
-  while (rows.at(-1)?.length === 0) rows.pop()
-  return rows
-}
-
-function lookAfter(look: { bold: boolean; colour: string }, code: number): { bold: boolean; colour: string } {
-  if (code === 0) return { bold: false, colour: ink }
-  if (code === 1) return { ...look, bold: true }
-  if (code === 2) return { ...look, colour: faint }
-  if (code === 22) return { bold: false, colour: look.colour === faint ? ink : look.colour }
-  if (code === 39) return { ...look, colour: ink }
-  return { ...look, colour: colours[code] ?? look.colour }
-}
-
-function drawScreen(rows: readonly Row[]): string {
-  const width = Math.round(columns * cell.width + 2 * margin.x)
-  const height = margin.top + rows.length * cell.height + margin.bottom
-  const texts = rows.flatMap((row, index) => drawRow(row, margin.top + (index + 0.75) * cell.height))
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">
-<title>The screen of npm start: a wallet's balance falls call by call, then the campaign's summary</title>
-<style>
-  text { font: ${cell.fontSize}px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; white-space: pre }
-  .b { font-weight: 600 }
-</style>
-<rect x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="10" fill="#fcfcfb" stroke="#d0d7de"/>
-<path d="M0.5 34.5 H${width - 0.5}" stroke="#e4e8ec"/>
-${['#ff8a80', '#ffd180', '#a5d6a7'].map((fill, index) => `<circle cx="${22 + index * 18}" cy="18" r="5.5" fill="${fill}"/>`).join('')}
-${texts.join('\n')}
-</svg>
-`
-}
-
-/** Each piece is stretched to its cells, so that columns stand under each other in whatever font the reader has. */
-function drawRow(row: Row, y: number): string[] {
-  let column = 0
-  return row.flatMap(({ text, bold, colour }) => {
-    const start = column
-    column += text.length
-    return [...text.matchAll(/\S+(?: \S+)*/g)].map((piece) => {
-      const x = margin.x + (start + piece.index) * cell.width
-      const length = piece[0].length * cell.width
-      const look = `fill="${colour}"${bold ? ' class="b"' : ''}`
-      return `<text x="${x.toFixed(1)}" y="${y}" textLength="${length.toFixed(1)}" ${look}>${escaped(piece[0])}</text>`
-    })
-  })
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+function unknown(word: string): never {
+  throw new Misuse(`expected one of ${subjects.join(' or ')}, got "${word}"`)
 }

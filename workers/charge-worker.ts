@@ -67,10 +67,11 @@ async function handleTopUpDue(job: Job, charging: Charging): Promise<Done> {
   if (topUp === null || topUp.dueAt === null) return { outcome: 'nothing_due' }
   if (topUp.dueAt > (await readClock(charging.db)) && topUp.state !== 'submitting')
     return { outcome: 'not_due_yet' }
-  return await advance(topUp, charging)
+  return await advanceTopUp(topUp, charging)
 }
 
-async function advance(topUp: TopUp, charging: Charging): Promise<Done> {
+/** Does what is due for a top-up that is due. */
+export async function advanceTopUp(topUp: TopUp, charging: Charging): Promise<Done> {
   const { db, timing = defaultChargeTiming } = charging
   switch (topUp.state) {
     case 'ready':

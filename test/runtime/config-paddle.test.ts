@@ -146,6 +146,7 @@ unit('.env.example describes every variable that a process reads, and none besid
   // What scripts read, and nobody else.
   expect([...described].filter((name) => !understood.has(name) && !passedOn.has(name))).toEqual([
     'REDIS_SERVER_BIN',
+    'CHROMIUM_PATH',
     'DEBUG',
   ])
 })
