@@ -3,7 +3,9 @@ import { BillingError } from '../billing/billing-error.ts'
 import { centsToMicros, creditReviewReasons, explainCreditReview, isCaptured } from '../billing/credit.ts'
 import { displayUsdExact, formatUsd, sumMicros, type Micros } from '../billing/money.ts'
 import type { PaddleTransaction } from '../billing/paddle-facts.ts'
+import { readClock } from '../db/clock.ts'
 import { connect } from '../db/connect.ts'
+import type { Db } from '../db/schema.ts'
 import type { PaddleGateway } from '../paddle/gateway.ts'
 import { reconcile, type Misfit, type Reconciliation } from '../workers/reconcile.ts'
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
@@ -39,12 +41,13 @@ be asked. Needs Paddle: an npm start in this checkout, or PADDLE_API_KEY and its
   },
   run: async (options, words) => {
     if (words.length > 0) throw new Misuse(`expected no "${words.join(' ')}"`)
-    const since = readSince(options)
+    const asked = readSince(options)
     return await withStack({ log: note }, async (stack, signal) => {
       const place = await findPaddle(stack)
       const db = connect(stack.databaseUrl, { profile: 'operator', name: 'reconcile', poolSize: 2 })
       const progress = createProgress(signal)
       try {
+        const since = asked instanceof Date ? asked : await daysAgo(db, asked.days)
         return await withGateway(place, async (gateway, productId) => {
           const paddle = countCaptured(gateway)
           progress.say(`asking Paddle what changed since ${second(since)}`)
@@ -79,20 +82,23 @@ function readSince({
   days?: string | undefined
   since?: string | undefined
   all?: boolean | undefined
-}): Date {
+}): Date | { days: number } {
   if ([days, since, all].filter((each) => each !== undefined).length > 1) {
     throw new Misuse('--days, --since and --all: one of them')
   }
   if (all === true) return new Date(0)
-  if (since === undefined) {
-    return new Date(Date.now() - wholeNumber('--days', days ?? '3', { least: 1, most: 3_650 }) * dayMs)
-  }
+  if (since === undefined) return { days: wholeNumber('--days', days ?? '3', { least: 1, most: 3_650 }) }
   const at = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?Z)?$/.test(since) ? new Date(since) : null
   if (at === null || Number.isNaN(at.getTime()) || !at.toISOString().startsWith(since.slice(0, 10))) {
     throw new Misuse(`--since: expected a date such as 2026-11-01 or 2026-11-01T12:00:00Z, got "${since}"`)
   }
   if (at.getTime() > Date.now()) throw new Misuse(`--since: ${since} is still to come`)
   return at
+}
+
+/** By the clock that the credits are dated by. */
+async function daysAgo(db: Db, days: number): Promise<Date> {
+  return new Date((await readClock(db)).getTime() - days * dayMs)
 }
 
 type Captured = { count: number; micros: Micros }

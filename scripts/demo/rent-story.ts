@@ -91,7 +91,7 @@ function stepLine(step: NumberStep): string | null {
   }
   if (state === 'active') return null
   if (state === 'past_due') {
-    const owed = `${usd(step.availableUsd)} of ${usd(step.requiredUsd)} there`
+    const owed = `${usd(step.availableUsd)} there, ${usd(step.requiredUsd)} owed`
     return trouble(at, `past due: ${owed}`, number)
   }
   if (state === 'suspended') return trouble(at, 'suspended: unpaid for three days', number)

@@ -54,7 +54,7 @@ function numberLines(number: PhoneNumber, { movements, steps }: RentFrame): stri
   const history = historyOf(steps.filter((step) => step.phoneNumber === phoneNumber))
   return (
     `  ${phoneNumber.padEnd(15)}${months}${paid}   ` +
-    `${styleText(state === 'active' ? 'green' : 'red', now)}\n${styleText('dim', fold(history, ' '.repeat(19)))}`
+    `${styleText(state === 'active' ? 'green' : 'yellow', now)}\n${styleText('dim', fold(history, ' '.repeat(19)))}`
   )
 }
 

@@ -38,6 +38,8 @@ export async function runDemoCampaign(
     screen.print(`Workspace ${workspaceId} is open with a signup grant of ${displayUsd(grant.amountMicros)}.`)
     const saved = await saveDemoCard({ db, paddle, screen, signal }, workspaceId)
     const card = saved === null ? null : nameCard(saved)
+    if (saved === null && paddle.simulatorUrl !== null)
+      screen.print('The campaign runs without auto-recharge.')
     screen.print(
       `A campaign reports ${campaign.records} call records through the queue:\n\n${movementHeader}`,
     )

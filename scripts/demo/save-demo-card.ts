@@ -39,7 +39,7 @@ export async function saveDemoCard(
   await controlSimulator(simulatorUrl).payCheckout(setup.paddleTransactionId, { saveCard: true })
   const saved = await untilSaved(db, workspaceId, signal)
   if (saved === null) {
-    screen.print(notSaved('no webhook said so; see .data/api.log and .data/workers.log'))
+    screen.print(notSaved('no webhook said so; see the logs of the API and the workers'))
     return null
   }
   await withLockedWallet(db, workspaceId, async (trx, wallet) =>
@@ -54,7 +54,7 @@ export async function saveDemoCard(
 }
 
 function notSaved(why: string): string {
-  return `The demo's card could not be saved: ${why}. The campaign runs without auto-recharge.`
+  return `The demo's card could not be saved: ${why}.`
 }
 
 const webhookWithinMs = 15_000

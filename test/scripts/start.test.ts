@@ -165,6 +165,19 @@ describe('start', () => {
   })
 })
 
+test.for([
+  [['--clock', 'slow'], '--clock: expected fast, got "slow"'],
+  [['--clock', 'fast', '--records', '5'], '--records and --rate are of the campaign'],
+  [['--days', '5'], '--days goes with --clock fast'],
+  [['--clock', 'fast', '--days', '0'], '--days: expected a whole number'],
+  [['--clock', 'fast'], 'this runs on servers of its own, and a simulator: unset DATABASE_URL and REDIS_URL'],
+] as const)('start %j is misuse, and nothing is started', async ([args, why], { place }) => {
+  const { code, stderr } = await runScript('start', args, place)
+
+  expect(code).toBe(2)
+  expect(stderr).toContain(why)
+})
+
 /** A short demo that has come to where it serves. */
 async function startServing(place: Parameters<typeof runScript>[2]) {
   const starting = startScript('start', ['--records', '5', '--rate', '200'], place)

@@ -2,6 +2,8 @@
 import { EventName } from '@paddle/paddle-node-sdk'
 import { describe, expect, test } from 'vitest'
 
+import { verifyPaddleSignature } from '../../../paddle/webhook.ts'
+import { startClock } from '../../../runtime/clock.ts'
 import { until } from '../../support/until.ts'
 import { aCharge, givenInbox, givenSimulator, type Given } from './given-simulator.ts'
 
@@ -221,3 +223,25 @@ async function givenStaged(policy: Parameters<Given['control']['webhooks']>[0]) 
 async function waiting(control: Given['control']): Promise<number> {
   return (await control.pendingWebhooks()).filter(({ state }) => state === 'waiting').length
 }
+
+test('on a clock that runs a day each second, waits take a second a day, and dates are its own; signatures are not', async () => {
+  const inbox = await givenInbox()
+  const clock = startClock(new Date('2027-01-31T09:00:00.000Z'), { rate: 86_400 })
+  const { simulator, control, paddle } = await givenSimulator({ webhookUrl: inbox.url, clock })
+  await control.webhooks({ delayMs: 86_400_000 })
+
+  const created = await paddle.customers.create({ email: 'ada@example.com' })
+  await until('it has come', () => inbox.deliveries.length === 1)
+
+  const [{ body, signature } = { body: '', signature: '' }] = inbox.deliveries
+  expect(created.createdAt.slice(0, 4)).toBe('2027')
+  expect(clock.now().getTime() - Date.parse(created.createdAt)).toBeGreaterThanOrEqual(86_400_000)
+  const verdict = verifyPaddleSignature({
+    rawBody: Buffer.from(body),
+    header: signature,
+    secrets: [simulator.webhookSecret],
+    now: new Date(),
+    toleranceMs: 60_000,
+  })
+  expect(verdict).toEqual({ outcome: 'genuine' })
+})
