@@ -12,8 +12,8 @@ import {
   releaseNumber,
   rentNumber,
   settleRentals,
-  type RentalContext,
 } from '../../db/rental.ts'
+import type { RentalContext } from '../../db/rent-plan.ts'
 import type { Db, Tx } from '../../db/schema.ts'
 import type { LockedWallet } from '../../db/wallet.ts'
 import { findBreaks } from '../support/books.ts'
