@@ -1,4 +1,6 @@
 // Random lives of rented numbers, lived once in Postgres and once in a plain model: the same months, money, states and dates.
+import assert from 'node:assert/strict'
+
 import * as fc from 'fast-check'
 import { sql } from 'kysely'
 import { expect } from 'vitest'
@@ -109,7 +111,7 @@ async function act(life: Life, what: Action, now: number): Promise<void> {
     const rented = await inLife(life, now, (trx, locked, context) =>
       rentNumber(trx, locked, { phoneNumber: what.phone }, context),
     )
-    expect(rented.outcome).toBe(expected)
+    assert.equal(rented.outcome, expected)
     if (expected === 'rented') await openInModel(life, { phone: what.phone, anchor: now }, now)
   } else if (what.act === 'note') {
     const anchor = now - what.agoMs
@@ -117,7 +119,7 @@ async function act(life: Life, what: Action, now: number): Promise<void> {
     const { outcome } = await inLife(life, now, (trx, locked, context) =>
       noteRentedNumber(trx, locked, { phoneNumber: what.phone, rentedAt: new Date(anchor) }, context),
     )
-    expect(outcome).toBe(isTaken ? 'taken' : 'rented')
+    assert.equal(outcome, isTaken ? 'taken' : 'rented')
     if (!isTaken) await openInModel(life, { phone: what.phone, anchor }, now, model.note)
   } else if (what.act === 'credit') {
     const lines = [aLine({ net: cents(BigInt(what.cents)), workspaceId })]
