@@ -76,6 +76,11 @@ export function queryOf({ query }: Pick<FastifyRequest, 'query'>): Partial<Recor
     : {}
 }
 
+/** What stands in the address itself. */
+export function paramsOf({ params }: Pick<FastifyRequest, 'params'>): Partial<Record<string, string>> {
+  return typeof params === 'object' && params !== null ? { ...params } : {}
+}
+
 /** Shape: `paddleJs` lets Paddle's script and its frame in, on the one page that opens the checkout. */
 export async function sendPage(
   reply: FastifyReply,
