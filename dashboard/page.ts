@@ -54,7 +54,7 @@ export function page(
             <span class="workspace" title="${frame.workspaceId}"
               >${frame.workspaceName ?? frame.workspaceId}</span
             >
-            ${frame.mayChange ? null : html`<span class="pill">read only</span>`} ${themeSwitch(frame)}
+            ${frame.mayChange ? null : html`<span class="pill">read only</span>`}
             <form method="post" action="${paths.signOut}">
               ${csrfField(frame)}<button class="quiet" type="submit">Sign out</button>
             </form>
