@@ -53,6 +53,7 @@ export async function readFrame(
     csrf: csrfOf(request.sessionToken ?? ''),
     troubles,
     notice: done === undefined ? null : (notices[done] ?? null),
+    mark: request.walletMark,
   }
 }
 

@@ -27,6 +27,8 @@ export type Frame = {
   troubles: readonly Trouble[]
   /** What was just done. */
   notice: string | null
+  /** How the wallet stood before the page was put together: the stream tells what comes after. */
+  mark: string
 }
 
 /**
@@ -73,7 +75,12 @@ export function page(
           </ul>
         </nav>
       </header>
-      <main id="content" class="inner" tabindex="-1" ${live ? html`data-events="${paths.events}"` : null}>
+      <main
+        id="content"
+        class="inner"
+        tabindex="-1"
+        ${live ? html`data-events="${paths.events}" data-mark="${frame.mark}"` : null}
+      >
         <h1 ${place === 'wallet' && title === places.wallet.title ? html`class="hidden"` : null}>${title}</h1>
         ${frame.notice === null ? null : html`<p class="notice" role="status">${frame.notice}</p>`}
         <div data-live="troubles">${troubleBanners(frame.troubles, frame)}</div>
