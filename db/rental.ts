@@ -208,7 +208,7 @@ export async function wakeOwedRentals(trx: Tx, wallet: LockedWallet, now: Date):
 }
 
 /** The same number rented by the same workspace at the same instant is the same rental. */
-export function phoneNumberIdOf(
+function phoneNumberIdOf(
   workspaceId: WorkspaceId,
   { phoneNumber, rentedAt }: { phoneNumber: string; rentedAt: Date },
 ): PhoneNumberId {
