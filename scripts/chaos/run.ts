@@ -58,6 +58,8 @@ const warmUpMs = 1_500
 const tailMs = 1_000
 /** Whoever finishes sending later than this is held up by something. */
 const sendWithinMs = 120_000
+/** Events a second of a run in peace: so few that nothing has to wait for its turn. */
+const gentlePerSecond = 200
 /** More of them, in a run without faults, and the sweeps do the work of the doorbell. */
 const mostLateShare = 0.05
 
@@ -114,7 +116,9 @@ export async function runChaos(
       latencies.faulty.push(...driver.takeLatencies())
       current = null
     }
-    driver.release(plan.batches, faults.length === 0 ? warmUpMs * 2 : tailMs)
+    const gentlyMs = (plan.events / gentlePerSecond) * 1_000
+    driver.release(plan.batches, faults.length === 0 ? gentlyMs : tailMs)
+    if (faults.length === 0) await pause(gentlyMs, signal)
     const restedFrom = performance.now()
     const isSent = await holds(sendWithinMs, () => signal.aborted || !driver.isBusy())
     signal.throwIfAborted()

@@ -73,13 +73,13 @@ const workerTiming = {
   LOCK_DURATION_MS: String(lockMs),
   STALLED_INTERVAL_MS: String(stalledMs),
   CHARGES_PER_MINUTE: '10000',
-  CHARGE_SEND_WITHIN_MS: '500',
+  CHARGE_SEND_WITHIN_MS: '1000',
   CHARGE_TIMEOUT_MS: '1000',
   CHARGE_QUIET_PERIOD_MS: '6000',
   CHARGE_RETRY_MS: '200',
 }
 
-const apiTiming = { API_RATE_LIMIT: '1000000', CALL_SILENT_AFTER_MS: '15000', OPERATOR_KEY: operatorKey }
+const apiTiming = { API_RATE_LIMIT: '1000000', CALL_SILENT_AFTER_MS: '8000', OPERATOR_KEY: operatorKey }
 
 export async function startStage({
   log,
@@ -128,10 +128,10 @@ export async function startStage({
       PADDLE_WEBHOOK_SECRET: simulator.webhookSecret,
     }
     const endedByThemselves: string[] = []
+    const onUnasked = (cause: string): number => endedByThemselves.push(cause)
     const startMember = async (
       options: Pick<MemberOptions, 'name' | 'main' | 'environment' | 'healthUrl'>,
     ): Promise<Member & { said: unknown; pid: () => number | undefined }> => {
-      const onUnasked = (cause: string): number => endedByThemselves.push(cause)
       const member = await startMemberProcess({ ...options, directory, onUnasked })
       ending.push(() => member.stop())
       return member
@@ -139,29 +139,28 @@ export async function startStage({
     const apiPort = await freePort()
     const apiUrl = `http://127.0.0.1:${apiPort}`
     const ports = [await freePort(), await freePort()]
-    const api = await startMember({
-      name: 'api',
-      main: 'api/main.ts',
-      healthUrl: `${apiUrl}/healthz`,
-      environment: { ...environment, ...apiTiming, API_PORT: String(apiPort), OPS_PORT: '0' },
-    })
     await control.setWebhookUrl(`${apiUrl}/webhooks/paddle`)
-    const workers: Awaited<ReturnType<typeof startMember>>[] = []
-    for (const [index, metricsPort] of ports.entries()) {
-      const { databaseUrl } = servers
-      const worker = await startMember({
-        name: `worker-${index + 1}`,
-        main: 'workers/main.ts',
-        healthUrl: metricsUrl(metricsPort),
-        environment: {
-          ...environment,
-          ...workerTiming,
-          DATABASE_URL: index === 0 ? proxy.urlOf(databaseUrl) : databaseUrl,
-          WORKER_METRICS_PORT: String(metricsPort),
-        },
-      })
-      workers.push(worker)
-    }
+    const [api, ...workers] = await Promise.all([
+      startMember({
+        name: 'api',
+        main: 'api/main.ts',
+        healthUrl: `${apiUrl}/healthz`,
+        environment: { ...environment, ...apiTiming, API_PORT: String(apiPort), OPS_PORT: '0' },
+      }),
+      ...ports.map((metricsPort, index) =>
+        startMember({
+          name: `worker-${index + 1}`,
+          main: 'workers/main.ts',
+          healthUrl: metricsUrl(metricsPort),
+          environment: {
+            ...environment,
+            ...workerTiming,
+            DATABASE_URL: index === 0 ? proxy.urlOf(servers.databaseUrl) : servers.databaseUrl,
+            WORKER_METRICS_PORT: String(metricsPort),
+          },
+        }),
+      ),
+    ])
     const evidence = watchEvidence(
       [api, ...workers].map(({ name, pid }, index) => ({
         name,
@@ -259,9 +258,7 @@ async function startMemberProcess({
         signal(sent)
       }),
     untilUp: async () => {
-      const isUp = async (): Promise<boolean> =>
-        (await fetch(healthUrl, { signal: AbortSignal.timeout(500) })).ok
-      if (!(await holds(upWithinMs, isUp))) throw new Error(`${name} did not come back within a minute`)
+      if (!(await holds(upWithinMs, () => answers(healthUrl)))) throw new Error(`${name} did not come back within a minute`)
     },
     stop: async () => {
       try {
@@ -273,6 +270,10 @@ async function startMemberProcess({
       await service.stop()
     },
   }
+}
+
+async function answers(url: string): Promise<boolean> {
+  return (await fetch(url, { signal: AbortSignal.timeout(500) })).ok
 }
 
 function metricsUrl(port: number): string {
