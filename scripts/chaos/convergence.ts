@@ -17,12 +17,14 @@ export type Remains = {
   holds: number
   openTopUps: number
   paddleEvents: number
+  /** Months of numbers that are not paid yet. */
+  months: number
   /** Micro-dollars that Paddle must bring. */
   credits: bigint
 }
 
 const everyMs = 200
-const otherQueues = ['charge', 'paddle-event', 'workspace', 'reconcile'] as const
+const otherQueues = ['charge', 'paddle-event', 'rental', 'workspace', 'reconcile'] as const
 
 /** Shape: null in `tookMs` when it did not come to rest in time; `remains` then says why. */
 export async function converge(
@@ -50,6 +52,7 @@ async function lookForRemains(stage: Stage, totals: ExpectedTotals): Promise<Rem
       (select count(*)::int from hold where state = 'open') as holds,
       (select count(*)::int from top_up where state in ('ready', 'submitting', 'unknown', 'processing', 'needs_review')) as top_ups,
       (select count(*)::int from paddle_event where state not in ('applied', 'ignored')) as paddle_events,
+      (select count(*)::int from rental_period) as months,
       (select coalesce(sum(amount_micros), 0)::bigint from ledger_transaction where kind = 'top_up') as credits`.execute(
     stage.db,
   )
@@ -65,6 +68,7 @@ async function lookForRemains(stage: Stage, totals: ExpectedTotals): Promise<Rem
     holds: row['holds'] ?? 0,
     openTopUps: row['top_ups'] ?? 0,
     paddleEvents: row['paddle_events'] ?? 0,
+    months: Number(totals.months) - (row['months'] ?? 0),
     credits: totals.creditedMicros - row.credits,
   }
 }

@@ -15,12 +15,14 @@ import {
   keyOf,
   paymentOf,
   phantomOf,
+  rentalOf,
   roadOf,
   wireOf,
   type CallEvent,
   type LoadEvent,
   type LoadPlan,
   type Payment,
+  type Rental,
 } from './load.ts'
 import type { Stage } from './stage.ts'
 
@@ -37,6 +39,7 @@ export type Counts = {
   refused: number
   contradicted: number
   paid: number
+  rented: number
   /** Events that telephony missed and told again. */
   retold: number
   /** Events told again for no reason. */
@@ -65,7 +68,7 @@ export type Driver = {
 }
 
 /** Something that the queue took. */
-type Given = { batch: number; at: number; what: 'events' | 'contradiction' }
+type Given = { batch: number; at: number; what: 'events' | 'contradiction' | 'rental' }
 
 const tickMs = 20
 const inFlight = { http: 4, queue: 6, payments: 4 }
@@ -83,6 +86,7 @@ export function startDriver(stage: Stage, plan: LoadPlan, keys: ReadonlyMap<stri
     refused: 0,
     contradicted: 0,
     paid: 0,
+    rented: 0,
     retold: 0,
     redelivered: 0,
     answers: {},
@@ -95,7 +99,10 @@ export function startDriver(stage: Stage, plan: LoadPlan, keys: ReadonlyMap<stri
 
   const http = createLane(inFlight.http, (batch) => sendByHttp(batch))
   const queue = createLane(inFlight.queue, (batch) => sendByQueue(batch))
-  const payments = createLane(inFlight.payments, (batch) => pay(paymentOf(plan, batch)))
+  const payments = createLane(inFlight.payments, async (batch) => {
+    await pay(paymentOf(plan, batch))
+    await rent(batch)
+  })
   const lanes = [http, queue, payments]
 
   const letGo = (): void => {
@@ -104,7 +111,7 @@ export function startDriver(stage: Stage, plan: LoadPlan, keys: ReadonlyMap<stri
     for (; counts.released < due; counts.released += 1) {
       const batch = counts.released
       ;(roadOf(plan, batch) === 'http' ? http : queue).add(batch)
-      if (paymentOf(plan, batch) !== null) payments.add(batch)
+      if (paymentOf(plan, batch) !== null || rentalOf(plan, batch) !== null) payments.add(batch)
     }
   }
   const ticking = setInterval(letGo, tickMs)
@@ -253,16 +260,42 @@ export function startDriver(stage: Stage, plan: LoadPlan, keys: ReadonlyMap<stri
     counts.paid += 1
   }
 
+  const rent = async (batch: number): Promise<void> => {
+    const rental = rentalOf(plan, batch)
+    if (rental === null) return
+    const { told, rentedNow } = rental
+    // Twice, as whoever is not sure does.
+    await enqueueRental(told)
+    await enqueueRental(told)
+    given.push({ batch, at: performance.now(), what: 'rental' })
+    if (rentedNow !== null) {
+      await askUntil(
+        {
+          method: 'POST',
+          path: '/v1/phone-numbers',
+          key: keyFor(told.workspaceId),
+          body: { phone_number: rentedNow },
+        },
+        ({ status }) => status === 200 || status === 201,
+      )
+    }
+    counts.rented += 1
+  }
+  const enqueueRental = async ({ workspaceId, phoneNumber, rentedAt }: Rental): Promise<void> => {
+    await enqueue(() => stage.producer.numberRented({ workspaceId, phoneNumber, rentedAt }))
+  }
+
   const retell = async (givenBefore: number): Promise<number> => {
     const doubtful = given.filter(({ at }) => at < givenBefore)
     given = given.filter(({ at }) => at >= givenBefore)
     let retold = 0
     for (const group of chunksOf(doubtful, Math.max(1, Math.floor(retellAtOnce / plan.eventsPerBatch)))) {
       const missing = await missingOf(stage, plan, group)
-      for (const { events, contradiction, of } of missing) {
+      for (const { events, contradiction, rental, of } of missing) {
         if (contradiction !== null) await enqueueContradiction(contradiction)
+        if (rental !== null) await enqueueRental(rental)
         await enqueueAll(events)
-        retold += events.length + (contradiction === null ? 0 : 1)
+        retold += Math.max(1, events.length)
         given.push({ ...of, at: performance.now() })
       }
     }
@@ -367,7 +400,7 @@ async function enqueueSingly({ producer }: Stage, event: LoadEvent): Promise<unk
   return await producer.messageSent({ messageId, workspaceId, sentAt })
 }
 
-type Missing = { of: Given; events: LoadEvent[]; contradiction: CallEvent | null }
+type Missing = { of: Given; events: LoadEvent[]; contradiction: CallEvent | null; rental: Rental | null }
 
 /** What Postgres has not heard of. */
 async function missingOf({ db }: Stage, plan: LoadPlan, group: readonly Given[]): Promise<Missing[]> {
@@ -384,7 +417,17 @@ async function missingOf({ db }: Stage, plan: LoadPlan, group: readonly Given[])
   for (const of of group) {
     if (of.what === 'events') {
       const lost = batchOf(plan, of.batch).filter((event) => !known.has(keyOf(event)))
-      if (lost.length > 0) missing.push({ of, events: lost, contradiction: null })
+      if (lost.length > 0) missing.push({ of, events: lost, contradiction: null, rental: null })
+      continue
+    }
+    const rental = of.what === 'rental' ? (rentalOf(plan, of.batch)?.told ?? null) : null
+    if (rental !== null) {
+      const { workspaceId, phoneNumber } = rental
+      const { rows } = await sql`
+        select from phone_number where workspace_id = ${workspaceId} and phone_number = ${phoneNumber}`.execute(
+        db,
+      )
+      if (rows.length === 0) missing.push({ of, events: [], contradiction: null, rental })
       continue
     }
     const call = contradictedOf(plan, of.batch)
@@ -393,7 +436,7 @@ async function missingOf({ db }: Stage, plan: LoadPlan, group: readonly Given[])
       select from usage_event where workspace_id = ${call.workspaceId}
         and key > ${`${keyOf(call)}#`} and key < ${`${keyOf(call)}$`}`.execute(db)
     if (rows.length === 0) {
-      missing.push({ of, events: [], contradiction: { ...call, tenths: call.tenths + 10 } })
+      missing.push({ of, events: [], contradiction: { ...call, tenths: call.tenths + 10 }, rental: null })
     }
   }
   return missing

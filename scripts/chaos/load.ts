@@ -16,6 +16,8 @@ export type WalletRole =
   | 'paying'
   /** Has no card, and pays checkouts. */
   | 'checkout'
+  /** Uses nothing, and rents numbers for all that it was given. */
+  | 'renting'
 
 export type LoadPlan = {
   seed: number
@@ -126,7 +128,7 @@ export function roleOf(wallet: number): WalletRole {
   if (place < 14) return 'recharging'
   if (place === 14) return 'declined'
   if (place < 17) return 'paying'
-  return 'checkout'
+  return place < 19 ? 'checkout' : 'renting'
 }
 
 export function walletsOf(plan: LoadPlan, role: WalletRole): number[] {
@@ -232,6 +234,36 @@ export function paymentAt(plan: LoadPlan, number: number): Payment {
   return { number, kind, workspaceId: workspaceAt(wallet), dollars }
 }
 
+export type Rental = { workspaceId: string; phoneNumber: string; rentedAt: string; months: number }
+
+/**
+ * What is rented with a batch: one number more than a month ago, or one this month and another one now. Either takes the whole signup grant,
+ * so it does not matter which comes first.
+ */
+export function rentalOf(plan: LoadPlan, batch: number): { told: Rental; rentedNow: string | null } | null {
+  const wallets = walletsOf(plan, 'renting')
+  const place = wallets.findIndex(
+    (_, each) => Math.floor(((each + 0.5) * plan.batches) / wallets.length) === batch,
+  )
+  const wallet = wallets[place]
+  return wallet === undefined ? null : rentalAt(plan, wallet)
+}
+
+export function rentalAt(plan: LoadPlan, wallet: number): { told: Rental; rentedNow: string | null } {
+  const digits = String(wallet).padStart(4, '0')
+  const isOld = dice(plan.seed, streams.rental, wallet) % 2 === 0
+  const rentedAt = new Date(plan.base - (isOld ? 33 : 20) * 86_400_000).toISOString()
+  return {
+    told: {
+      workspaceId: workspaceAt(wallet),
+      phoneNumber: `+1415556${digits}`,
+      rentedAt,
+      months: isOld ? 2 : 1,
+    },
+    rentedNow: isOld ? null : `+1415557${digits}`,
+  }
+}
+
 /** As both roads spell it. */
 export function wireOf(event: LoadEvent) {
   if (event.kind === 'message') {
@@ -260,7 +292,8 @@ export function keyOf(event: Pick<LoadEvent, 'kind' | 'id'>): string {
 /** One in ten is the first wallet's. */
 function walletFor({ seed, wallets }: LoadPlan, index: number): number {
   const die = dice(seed, streams.wallet, index)
-  return die % 10 === 0 ? 0 : Math.floor(die / 10) % wallets
+  const wallet = die % 10 === 0 ? 0 : Math.floor(die / 10) % wallets
+  return roleOf(wallet) === 'renting' ? 0 : wallet
 }
 
 const streams = {
@@ -278,6 +311,7 @@ const streams = {
   contradiction: 12,
   payer: 13,
   amount: 14,
+  rental: 15,
 } as const
 
 /** A whole number below 2^32 that looks like chance, and is the same whenever it is asked for. */

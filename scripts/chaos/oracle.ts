@@ -7,6 +7,7 @@ import {
   eventAt,
   isUnpriced,
   paymentAt,
+  rentalAt,
   roleOf,
   workspaceAt,
   type LoadEvent,
@@ -26,6 +27,8 @@ export type ExpectedWallet = {
   creditedMicros: bigint
   /** Automatic recharges that must have succeeded. */
   recharges: bigint
+  /** Months of numbers that must have been paid. */
+  months: bigint
 }
 
 export type ExpectedTotals = {
@@ -36,6 +39,7 @@ export type ExpectedTotals = {
   usageMicros: bigint
   creditedMicros: bigint
   recharges: bigint
+  months: bigint
 }
 
 const dollar = 1_000_000n
@@ -48,6 +52,8 @@ const recording = 20_000n
 const inbound = 80_000n
 /** Micro-dollars each. */
 const message = 10_000n
+/** Micro-dollars a month. */
+const phoneNumber = 5n * dollar
 /** Micro-dollars a minute, for the prefixes that the load dials. */
 const telephony: ReadonlyMap<string, bigint> = new Map([
   ['1', 80_000n],
@@ -93,6 +99,7 @@ export function expectedOfAll(plan: LoadPlan): {
     usageMicros: 0n,
     creditedMicros: 0n,
     recharges: 0n,
+    months: 0n,
   }
   for (let index = 0; index < plan.events; index += 1) {
     const event = eventAt(plan, index)
@@ -118,13 +125,16 @@ export function expectedOfAll(plan: LoadPlan): {
     const { micros, transactions } = spent.get(workspaceId) ?? { micros: 0n, transactions: 0n }
     const payments = paid.get(workspaceId) ?? { micros: 0n, count: 0n }
     const recharges = roleOf(wallet) === 'recharging' ? rechargesFor(plan, micros) : 0n
+    const months = roleOf(wallet) === 'renting' ? monthsOf(plan, wallet) : 0n
     const creditedMicros = payments.micros + recharges * BigInt(plan.rechargeUsd) * dollar
     wallets.set(workspaceId, {
-      balanceMicros: grantMicros + creditedMicros - micros,
-      transactions: 1n + transactions + payments.count + recharges,
+      balanceMicros: grantMicros + creditedMicros - micros - months * phoneNumber,
+      transactions: 1n + transactions + payments.count + recharges + months,
       creditedMicros,
       recharges,
+      months,
     })
+    totals.months += months
     totals.creditedMicros += creditedMicros
     totals.recharges += recharges
   }
@@ -139,6 +149,12 @@ function rechargesFor({ thresholdUsd, rechargeUsd }: LoadPlan, spentMicros: bigi
   const missing = BigInt(thresholdUsd) * dollar + spentMicros - grantMicros
   const each = BigInt(rechargeUsd) * dollar
   return missing <= 0n ? 0n : (missing + each - 1n) / each
+}
+
+/** One for every anniversary that has come, the day of the rental included. */
+function monthsOf(plan: LoadPlan, wallet: number): bigint {
+  const { told, rentedNow } = rentalAt(plan, wallet)
+  return BigInt(told.months) + (rentedNow === null ? 0n : 1n)
 }
 
 function paidByWallet(plan: LoadPlan): Map<string, { micros: bigint; count: bigint }> {

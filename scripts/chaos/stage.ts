@@ -258,7 +258,8 @@ async function startMemberProcess({
         signal(sent)
       }),
     untilUp: async () => {
-      if (!(await holds(upWithinMs, () => answers(healthUrl)))) throw new Error(`${name} did not come back within a minute`)
+      if (!(await holds(upWithinMs, () => answers(healthUrl))))
+        throw new Error(`${name} did not come back within a minute`)
     },
     stop: async () => {
       try {

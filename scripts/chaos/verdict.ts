@@ -34,6 +34,7 @@ export async function judge(
   return [
     ...(await judgeEvents(stage, plan, expected, tell)),
     ...(await judgeWallets(stage, expected)),
+    await judgeRentals(stage, expected),
     await judgeTrialBalance(stage),
     await judgeChains(stage, tell),
     ...(await judgeMoneyIn(stage, expected)),
@@ -156,6 +157,23 @@ async function judgeWallets({ db }: Stage, { wallets }: Expectation): Promise<Ch
     if (!seen.has(workspaceId)) found(drift, `${workspaceId} has no wallet`)
   }
   return [drift, entries, gaps, held]
+}
+
+async function judgeRentals({ db }: Stage, { wallets, totals }: Expectation): Promise<Check> {
+  const { rows } = await sql<{ workspace_id: string; months: bigint }>`
+    select workspace_id, count(*) as months from ledger_transaction where kind = 'number_rental' group by workspace_id`.execute(
+    db,
+  )
+  const paid = new Map(rows.map((row) => [row.workspace_id, row.months]))
+  const rents = check(
+    'wallets that paid for other months than they rented',
+    `${count(Number(totals.months))} months`,
+  )
+  for (const [workspaceId, { months }] of wallets) {
+    const got = paid.get(workspaceId) ?? 0n
+    if (got !== months) found(rents, `${workspaceId} paid ${got} months; expected ${months}`)
+  }
+  return rents
 }
 
 async function judgeTrialBalance({ db }: Stage): Promise<Check> {
