@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import { pause } from '../../runtime/repeat.ts'
 import { countActive, countWaiting } from './fault.ts'
 import type { ExpectedTotals } from './oracle.ts'
-import { queuePrefix, type Stage } from './stage.ts'
+import { lookAgain, queuePrefix, type Stage } from './stage.ts'
 
 /** What waits for what; all of it is 0 when the run has come to rest. */
 export type Remains = {
@@ -34,7 +34,7 @@ export async function converge(
 ): Promise<{ tookMs: number | null; remains: Remains }> {
   const startedAt = performance.now()
   for (;;) {
-    const remains = await lookForRemains(stage, totals)
+    const remains = await lookAgain(() => lookForRemains(stage, totals))
     const tookMs = performance.now() - startedAt
     if (Object.values(remains).every((left) => left === 0 || left === 0n)) return { tookMs, remains }
     if (tookMs > withinMs || signal.aborted) return { tookMs: null, remains }

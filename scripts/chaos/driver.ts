@@ -24,7 +24,7 @@ import {
   type Payment,
   type Rental,
 } from './load.ts'
-import type { Stage } from './stage.ts'
+import { lookAgain, type Stage } from './stage.ts'
 
 export type Counts = {
   /** Events that Postgres or Redis has said to have. */
@@ -290,7 +290,7 @@ export function startDriver(stage: Stage, plan: LoadPlan, keys: ReadonlyMap<stri
     given = given.filter(({ at }) => at >= givenBefore)
     let retold = 0
     for (const group of chunksOf(doubtful, Math.max(1, Math.floor(retellAtOnce / plan.eventsPerBatch)))) {
-      const missing = await missingOf(stage, plan, group)
+      const missing = await lookAgain(() => missingOf(stage, plan, group))
       for (const { events, contradiction, rental, of } of missing) {
         if (contradiction !== null) await enqueueContradiction(contradiction)
         if (rental !== null) await enqueueRental(rental)

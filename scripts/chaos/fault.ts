@@ -5,7 +5,7 @@ import { pause } from '../../runtime/repeat.ts'
 import type { Driver } from './driver.ts'
 import type { Sightings } from './evidence.ts'
 import { workspaceAt, type LoadPlan } from './load.ts'
-import { holds, queuePrefix, type Stage } from './stage.ts'
+import { holds, lookAgain, queuePrefix, type Stage } from './stage.ts'
 
 export type FaultFamily = 'process' | 'redis' | 'postgres' | 'paddle' | 'deliveries' | 'clock'
 
@@ -56,7 +56,7 @@ export async function withJobsInHand<Result>(
   work: (letGo: () => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
   const { stage, plan, signal } = scene
-  const trx = await stage.db.startTransaction().execute()
+  const trx = await lookAgain(() => stage.db.startTransaction().execute())
   let isHeld = true
   const letGo = async (): Promise<void> => {
     if (isHeld) await trx.rollback().execute()
@@ -85,8 +85,9 @@ export async function countWaiting({ redis }: Stage): Promise<number> {
 
 /** The ledger transactions of all wallets so far. */
 export async function countPosted({ db }: Stage): Promise<number> {
-  const { rows } = await sql<{ posted: bigint }>`
-    select coalesce(sum(sequence), 0)::bigint as posted from wallet`.execute(db)
+  const { rows } = await lookAgain(() =>
+    sql<{ posted: bigint }>`select coalesce(sum(sequence), 0)::bigint as posted from wallet`.execute(db),
+  )
   return Number(rows[0]?.posted ?? 0n)
 }
 

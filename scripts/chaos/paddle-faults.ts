@@ -2,6 +2,7 @@
 import { sql } from 'kysely'
 
 import { during, seen, sightingsFromNow, type Fault, type Scene } from './fault.ts'
+import { lookAgain } from './stage.ts'
 
 /** Each of them once, before or after the charge took effect. None does the work twice: that is money of its own. */
 const lostAnswers = ['hang', 'reset', 'http_500', 'html_502', 'empty_504', 'truncated_json'] as const
@@ -103,8 +104,8 @@ async function unknownsFromNow({ stage }: Scene): Promise<() => Promise<number>>
       select count(*)::int as unknowns from top_up_step where state = 'unknown'`.execute(stage.db)
     return rows[0]?.unknowns ?? 0
   }
-  const before = await count()
-  return async () => (await count()) - before
+  const before = await lookAgain(count)
+  return async () => (await lookAgain(count)) - before
 }
 
 async function creditsFromNow({ stage }: Scene): Promise<() => Promise<number>> {
@@ -113,6 +114,6 @@ async function creditsFromNow({ stage }: Scene): Promise<() => Promise<number>> 
       select count(*)::int as credits from ledger_transaction where kind = 'top_up'`.execute(stage.db)
     return rows[0]?.credits ?? 0
   }
-  const before = await count()
-  return async () => (await count()) - before
+  const before = await lookAgain(count)
+  return async () => (await lookAgain(count)) - before
 }

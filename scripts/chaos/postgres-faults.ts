@@ -6,7 +6,7 @@ import { sql } from 'kysely'
 import { listProcessesIn } from '../embedded/process-table.ts'
 import { countPosted, during, seen, sightingsFromNow, type Fault, type Scene } from './fault.ts'
 import { workspaceAt } from './load.ts'
-import { holds, ownConnectionName, type Stage } from './stage.ts'
+import { holds, lookAgain, ownConnectionName, type Stage } from './stage.ts'
 
 const downMs = 1_000
 const lockedMs = 10_000
@@ -84,7 +84,7 @@ export const postgresFaults: Fault[] = [
       const { stage } = scene
       const busiest = workspaceAt(0)
       const before = await countPosted(stage)
-      const trx = await stage.db.startTransaction().execute()
+      const trx = await lookAgain(() => stage.db.startTransaction().execute())
       let othersPosted = 0
       try {
         await sql`select from wallet where workspace_id = ${busiest} for no key update`.execute(trx)
@@ -121,16 +121,20 @@ async function crash(scene: Scene, end: (stage: Stage) => Promise<void>): Promis
 
 /** Our own connections are spared: a retry of theirs would hide what we look for. */
 async function terminateAll({ db }: Stage): Promise<number> {
-  const { rows } = await sql`
-    select pg_terminate_backend(pid) from pg_stat_activity
-    where backend_type = 'client backend' and pid <> pg_backend_pid()
-      and application_name not like ${`%${ownConnectionName}%`}`.execute(db)
+  const { rows } = await lookAgain(() =>
+    sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where backend_type = 'client backend' and pid <> pg_backend_pid()
+        and application_name not like ${`%${ownConnectionName}%`}`.execute(db),
+  )
   return rows.length
 }
 
 async function sequenceOf({ db }: Stage, workspaceId: string): Promise<bigint> {
-  const { rows } = await sql<{ sequence: bigint }>`
-    select sequence from wallet where workspace_id = ${workspaceId}`.execute(db)
+  const { rows } = await lookAgain(() =>
+    sql<{ sequence: bigint }>`
+      select sequence from wallet where workspace_id = ${workspaceId}`.execute(db),
+  )
   return rows[0]?.sequence ?? 0n
 }
 

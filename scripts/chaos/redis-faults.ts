@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { sql } from 'kysely'
 
 import { countWaiting, during, seen, type Fault, type Scene } from './fault.ts'
-import { holds } from './stage.ts'
+import { holds, lookAgain } from './stage.ts'
 
 /** Longer than a producer waits for an answer. */
 const downMs = 1_200
@@ -153,7 +153,9 @@ async function truncateLog(directory: string): Promise<number> {
 
 /** Shape: 1 once the heart has beaten, on the clock of Postgres. */
 async function beatsFromNow({ stage }: Scene): Promise<() => Promise<number>> {
-  const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(stage.db)
+  const { rows } = await lookAgain(() =>
+    sql<{ now: Date }>`select clock_timestamp() as now`.execute(stage.db),
+  )
   const now = rows[0]?.now
   return async () => {
     const beats = await sql`select from heartbeat where beat_at > ${now}`.execute(stage.db)

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 
 import { pause } from '../../runtime/repeat.ts'
 import type { Driver } from './driver.ts'
-import type { Stage } from './stage.ts'
+import { lookAgain, type Stage } from './stage.ts'
 
 export type Sample = {
   /** Since the run began. */
@@ -24,7 +24,7 @@ const everyMs = 500
 
 export async function takeSamples(stage: Stage, driver: Driver): Promise<Samples> {
   const startedAt = performance.now()
-  const first = (await look(stage)).posted
+  const first = (await lookAgain(() => look(stage))).posted
   const all: Sample[] = []
   const stopping = new AbortController()
   let looks = 0

@@ -140,13 +140,10 @@ test('the picture names its faults and has a look for dark pages', () => {
 })
 
 test.for([
-  [['--events', '10'], '--events: expected a whole number from 200'],
   [['--events', '1000', '--faults', '900'], '900 faults need at least 45,000 events'],
   [['--only', 'plague'], '--only: there is no fault "plague"'],
-  [['--seed', '-1'], "'--seed' argument is ambiguous"],
-  [['quickly'], 'unexpected "quickly"'],
-])('refuses %j', async ([args, message]) => {
-  const { stderr, code } = await runScript('chaos', args as string[])
+] as const)('refuses %j', async ([args, message]) => {
+  const { stderr, code } = await runScript('chaos', args)
 
   expect(code).toBe(2)
   expect(stderr).toContain(message)
