@@ -55,16 +55,12 @@ export async function startServiceProcess({
       if (child.signalCode !== null && !stopping) return await start()
       throw new Error(`the ${name} ended with code ${child.exitCode} before they were ready; see ${logPath}`)
     }
-    ended
-      .then(([code, signal]) => {
-        if (!stopping) tellEnd(signal ?? code)
-        onEnd(signal ?? code)
-      })
-      .catch(() => undefined)
+    ended.then(([code, signal]) => onEnd(signal ?? code, tellEnd)).catch(() => undefined)
     return message
   }
-  const onEnd = (cause: string | number): void => {
+  const onEnd = (cause: string | number, tell: (cause: string | number) => void = () => undefined): void => {
     if (stopping) return
+    tell(cause)
     log(`the ${name} ended (${cause}); starting others`)
     start().catch((error: unknown) => {
       log(error instanceof Error ? error.message : String(error))

@@ -374,7 +374,9 @@ function createLane(most: number, work: (batch: number) => Promise<void>): Lane 
       pump()
     },
     isBusy: () => underWay.size + waiting.length > 0,
-    reverse: () => void waiting.reverse(),
+    reverse: () => {
+      waiting = waiting.toReversed()
+    },
     close: async () => {
       waiting = []
       await Promise.allSettled(underWay)
