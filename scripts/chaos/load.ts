@@ -49,7 +49,7 @@ export type CallEvent = {
   admitted: boolean
 }
 
-export type MessageEvent = { kind: 'message'; id: string; workspaceId: string; sentAt: string }
+type MessageEvent = { kind: 'message'; id: string; workspaceId: string; sentAt: string }
 
 export type LoadEvent = CallEvent | MessageEvent
 
@@ -131,7 +131,7 @@ export function roleOf(wallet: number): WalletRole {
   return place < 19 ? 'checkout' : 'renting'
 }
 
-export function walletsOf(plan: LoadPlan, role: WalletRole): number[] {
+function walletsOf(plan: LoadPlan, role: WalletRole): number[] {
   return Array.from({ length: plan.wallets }, (_, wallet) => wallet).filter(
     (wallet) => roleOf(wallet) === role,
   )

@@ -56,6 +56,8 @@ export const redisFaults: Fault[] = [
       const { lostAt, queued } = await killWithJobsQueued(scene)
       const bytesLost = await truncateLog(join(scene.stage.directory, 'redis', 'appendonlydir'))
       await redis.start()
+      // A log that ends in the middle of something is written anew; the next restart is another fault's business.
+      await scene.stage.redis.bgrewriteaof()
       thaw(scene)
       return { jobsQueued: queued, bytesLost, ...(await retold(scene, lostAt)) }
     },

@@ -16,7 +16,7 @@ import { takeSamples, type Sample } from './samples.ts'
 import { holds, type Stage } from './stage.ts'
 import { check, count, found, judge, type Check } from './verdict.ts'
 
-export type InjectedFault = {
+type InjectedFault = {
   name: string
   family: FaultFamily
   title: string
