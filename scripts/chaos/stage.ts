@@ -250,7 +250,7 @@ async function startMemberProcess({
     name,
     main: join(checkout, main),
     environment,
-    dataDirectory: directory,
+    logDirectory: directory,
     log: () => undefined,
     preload: hooks,
     onEnd: (cause) => {
