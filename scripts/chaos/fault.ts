@@ -31,13 +31,16 @@ export type Scene = {
   signal: AbortSignal
 }
 
+const lookEveryMs = 200
+
 /** Waits until it has been seen, and says how often by then: 0 when it never was. */
 export async function seen(withinMs: number, count: () => Promise<number> | number): Promise<number> {
   let found = 0
-  await holds(withinMs, async () => {
+  const isSeen = async (): Promise<boolean> => {
     found = await count()
     return found > 0
-  })
+  }
+  await holds(withinMs, isSeen, lookEveryMs)
   return found
 }
 
