@@ -7,7 +7,7 @@ import { findBalance } from '../../db/wallet.ts'
 import { test } from '../support/fixtures.ts'
 import { newWorkspaceId } from '../support/given.ts'
 import { quickCharges, startTestPaddle } from '../support/paddle.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 
 test('a worker that is frozen right before it charges does not charge after another gave up on it', async ({

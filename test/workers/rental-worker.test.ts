@@ -12,7 +12,7 @@ import { findBreaks } from '../support/books.ts'
 import { test as base } from '../support/fixtures.ts'
 import { givenWorkspace, newId, newWorkspaceId } from '../support/given.ts'
 import { anyNumber } from '../support/given-numbers.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 import { startWorkerProcess } from '../support/worker-process.ts'
 import { until } from '../support/until.ts'
 
