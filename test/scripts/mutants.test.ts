@@ -61,18 +61,6 @@ test('a patch that does not say what it breaks, what that costs and who has to n
 
 describe('a run of a suite', () => {
   const suites = [{ file: 'test/x.test.ts', only: 'is so' }]
-  const reportOf = (
-    tests: { fullName: string; status: string; failureMessages?: string[] }[],
-    message = '',
-  ) => ({
-    testResults: [
-      {
-        name: '/tmp/scratch/test/x.test.ts',
-        message,
-        assertionResults: tests.map((each) => ({ failureMessages: [], ...each })),
-      },
-    ],
-  })
   const passed = { fullName: 'it is so', status: 'passed' }
   const failed = (message: string) => ({ ...passed, status: 'failed', failureMessages: [message] })
 
@@ -106,6 +94,15 @@ describe('a run of a suite', () => {
     expect(judge(report, suites)).toMatchObject({ outcome: 'void' })
   })
 })
+
+/** As much of vitest's report as a verdict looks at: one file and its tests. */
+function reportOf(
+  tests: { fullName: string; status: string; failureMessages?: string[] }[],
+  message = '',
+): unknown {
+  const assertionResults = tests.map((each) => ({ failureMessages: [], ...each }))
+  return { testResults: [{ name: '/tmp/scratch/test/x.test.ts', message, assertionResults }] }
+}
 
 /** Shape: null, or what it complains of. */
 async function git(...args: string[]): Promise<string | null> {
