@@ -32,7 +32,10 @@ test(
     // By workspace: a key tells of its own workspace only.
     const keys = new Map<string, string[]>()
     for (const workspaceId of workspaceIds) {
-      keys.set(workspaceId, await Promise.all(Array.from({ length: 5 }, () => givenWriteKey(db, workspaceId))))
+      keys.set(
+        workspaceId,
+        await Promise.all(Array.from({ length: 5 }, () => givenWriteKey(db, workspaceId))),
+      )
     }
     const { url } = await startApi({ place: { databaseUrl } })
     const clients = new Map([...keys].map(([workspaceId, own]) => [workspaceId, httpClient(url, own)]))
@@ -69,7 +72,9 @@ test(
     const kept = await keysOf(db)
     const before = await countUsage(db)
     await startWorkers({ place: { ...place, databaseUrl } })
-    await until('all is posted', async () => ((await countUsage(db)).received ?? 0) === 0, { withinMs: 60_000 })
+    await until('all is posted', async () => ((await countUsage(db)).received ?? 0) === 0, {
+      withinMs: 60_000,
+    })
 
     expect(unanswered).toBeGreaterThan(kills)
     expect(acknowledged.length).toBeGreaterThan(kills * 40)
