@@ -105,7 +105,9 @@ describe('a rental', () => {
     expect(await findBalance(db, workspaceId)).toBe(0n)
   })
 
-  test('is another one even when the first ended within the millisecond in which it began', async ({ db }) => {
+  test('is another one even when the first ended within the millisecond in which it began', async ({
+    db,
+  }) => {
     const workspaceId = await givenWorkspace(db)
     const first = await givenNumber(db, workspaceId, { now: january })
     await rentalsAt(db, workspaceId, january, (trx, wallet, context) =>
