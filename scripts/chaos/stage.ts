@@ -2,6 +2,7 @@
  * What a chaos run stands on: Postgres and Redis of its own, durable as in production, the Paddle simulator, two worker processes and
  * the API, all of it in a temporary directory, and all of it ours to kill. One worker's way to Postgres leads through a proxy.
  */
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -254,7 +255,8 @@ async function startMemberProcess({
     log: () => undefined,
     preload: hooks,
     onEnd: (cause) => {
-      if (awaited === null) onUnasked(`${name} ended (${cause})`)
+      if (awaited === null)
+        onUnasked(`${name} ended (${cause}): ${lastWords(join(directory, `${name}.log`))}`)
       else awaited(cause)
       awaited = null
     },
@@ -288,6 +290,12 @@ async function startMemberProcess({
       await service.stop()
     },
   }
+}
+
+/** The last line that it logged as fatal. */
+function lastWords(logPath: string): string {
+  const lines = readFileSync(logPath, 'utf8').split('\n')
+  return lines.findLast((line) => line.includes('"level":"fatal"')) ?? 'it said nothing'
 }
 
 async function answers(url: string): Promise<boolean> {
