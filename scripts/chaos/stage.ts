@@ -63,8 +63,8 @@ export const queuePrefix = '{chaos}'
 const checkout = resolve(import.meta.dirname, '..', '..')
 const hooks = join(import.meta.dirname, 'process-hooks.ts')
 const operatorKey = 'operator-of-the-chaos-run'
-const lockMs = 1_000
-const stalledMs = 500
+const lockMs = 2_000
+const stalledMs = 1_000
 /** How long the producer waits for Redis: short, so that an outage is an error and not only a delay. */
 const producerTimeoutMs = 500
 const upWithinMs = 120_000
