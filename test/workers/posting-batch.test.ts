@@ -110,7 +110,8 @@ describe('an event that Postgres refuses', () => {
     expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
   })
 
-  test('even when it is to be set aside is rejected alone, for its job to be tried again', async ({
+  test('even when it is to be set aside is rejected alone, for its job to be tried again, and moves no money', async ({
+    ownPlace,
     ownDb: db,
     given,
   }) => {
@@ -124,6 +125,8 @@ describe('an event that Postgres refuses', () => {
 
     expect(poisoned).toMatchObject({ status: 'rejected', reason: { message: 'poison' } })
     expect(neighbours.every(({ outcome }) => outcome === 'posted')).toBe(true)
+    expect(await findBalance(db, workspaceId)).toBe(10_000_000n - 18n * 180_000n)
+    expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
   })
 })
 
