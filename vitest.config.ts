@@ -8,7 +8,11 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Files follow each other in one process: importing a file of ours does nothing, and reading all of them anew, with pg,
+    // Kysely, BullMQ, Fastify, zod and Paddle's SDK, cost more than most files' tests do.
+    isolate: false,
+    // Hanging ends here, on however busy a machine; how fast something is, a test says itself.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 })

@@ -12,9 +12,11 @@ import {
   registerSchedule,
   type ScheduleState,
 } from '../../db/schedule.ts'
+import { heartbeatAgeMs } from '../../db/heartbeat.ts'
 import type { Db } from '../../db/schema.ts'
-import { paceOf, schedules, type Pace } from '../../jobs/schedules.ts'
+import { paceOf, ringOptions, schedules, type Pace } from '../../jobs/schedules.ts'
 import { createLog } from '../../runtime/log.ts'
+import { startHeartbeatWorker } from '../../workers/heartbeat.ts'
 import { placeSchedules } from '../../workers/place-schedules.ts'
 import { runRound } from '../../workers/run-round.ts'
 import type { Round } from '../../workers/rounds.ts'
@@ -32,6 +34,7 @@ const nightly: Pace = { everyMs: 86_400_000, dailyAt: '03:15' }
 const placedNames = schedules.map(({ name }) => name).filter((name) => name !== 'reconcile')
 /** Those ring as soon as they are in place. */
 const byDay = ['hold-expiry', 'outbox', 'recharge-sweep', 'rental-sweep']
+const ringing = { name: 'heartbeat', data: {}, opts: ringOptions }
 const nothing = { did: {}, found: [] }
 
 describe('putting schedules in place', () => {
@@ -82,6 +85,25 @@ describe('putting schedules in place', () => {
     const byName = new Map((await queue.getJobSchedulers()).map((each) => [each.key, each]))
     expect(byName.get('hold-expiry')).toMatchObject({ every: 500 })
     expect(byName.get('reconcile')?.next).toBeGreaterThan(Date.now())
+  })
+
+  // Found by a chaos run: the heart did not beat for an hour, and the workers ended every minute because of it.
+  test('puts right those that a worker whose clock was an hour ahead has put off', async ({
+    ownQueueNamed,
+    ownDb: db,
+    redis,
+    ownPlace,
+  }) => {
+    const heart = ownQueueNamed('ops')
+    const hour = 3_600_000
+    await heart.upsertJobScheduler('heartbeat', { every: 10_000, startDate: Date.now() + hour }, ringing)
+    const worker = startHeartbeatWorker({ connection: redis, prefix: ownPlace.queuePrefix, log: silent }, db)
+
+    await placeSchedules(ownQueueNamed, [])
+    await until('it beats', async () => (await heartbeatAgeMs(db)) !== null)
+    await worker.close()
+
+    expect((await heart.getJobScheduler('heartbeat'))?.next).toBeLessThan(Date.now() + 20_000)
   })
 })
 
