@@ -19,7 +19,7 @@ import { runScript } from '../support/run-script.ts'
 import { until } from '../support/until.ts'
 
 describe('verify', () => {
-  test('exits with 0 when the books are right, and with 1 and the row’s name when somebody changed them', async ({
+  test('exits with 0 when the books are right, and with 1 and the names of wallet and transaction when a micro-dollar is changed', async ({
     ownPlace,
     ownDb: db,
   }) => {
@@ -46,6 +46,33 @@ describe('verify', () => {
         expect.objectContaining({ where: `transaction 3 (call/${calls[1]?.callId})` }),
       ]),
     })
+  })
+
+  test('names the wallet and the transaction when the last one was deleted, whatever it was', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const { workspaceId: called, calls } = await givenCalls(db)
+    // Nothing but its wallet remembers a grant: there is no event of it, and no payment.
+    const granted = await givenWorkspace(db)
+
+    for (const table of ['posting', 'ledger_transaction']) {
+      await sql`alter table ${sql.table(table)} disable trigger user`.execute(db)
+      await sql`
+        delete from ${sql.table(table)} where (workspace_id, wallet_sequence) in ((${called}, 4), (${granted}, 1))`.execute(
+        db,
+      )
+    }
+    const { code, stdout } = await runScript('verify', [], ownPlace)
+
+    expect(code).toBe(1)
+    expect(stdout).toContain(`${called}  wallet: says it has 4 transactions; the last one there is number 3`)
+    expect(stdout).toContain(`${called}  transaction 4: is gone`)
+    expect(stdout).toContain(
+      `${called}  call/${calls[2]?.callId}: is posted, and the ledger has no transaction`,
+    )
+    expect(stdout).toContain(`${granted}  wallet: says it has 1 transactions; the last one there is number 0`)
+    expect(stdout).toContain(`${granted}  transaction 1: is gone`)
   })
 })
 
