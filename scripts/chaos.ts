@@ -129,8 +129,11 @@ function printResult(result: ChaosResult): void {
       .map(([name, times]) => `${name} ${count(times)}`)
       .join(', ')
     const time = `${(fault.fromMs / 1_000).toFixed(1).padStart(7)} s ${((fault.untilMs - fault.fromMs) / 1_000).toFixed(1).padStart(5)} s`
+    const tries = fault.triedBefore.length === 0 ? '' : ` at try ${fault.triedBefore.length + 1}`
     const verdict =
-      fault.voidBecause === null ? seen : styleText('yellow', `VOID: ${fault.voidBecause} (${seen})`)
+      fault.voidBecause === null
+        ? `${seen}${tries}`
+        : styleText('yellow', `VOID: ${fault.voidBecause} (${seen}${tries})`)
     print(`${time}  ${fault.name.padEnd(20)} ${verdict}`)
   }
   print(`\n${styleText('bold', 'Verdict')}`)

@@ -29,6 +29,8 @@ type InjectedFault = {
   postedMeanwhile: number
   /** Why it proves nothing; null when it does. */
   voidBecause: string | null
+  /** Why the tries before this one proved nothing. */
+  triedBefore: string[]
 }
 
 export type ChaosResult = {
@@ -55,6 +57,7 @@ export type Progress = { sent: number; posted: number; faultsDone: number; fault
 const rollStream = 3_001
 const convergeWithinMs = 60_000
 const warmUpMs = 1_500
+const mostTries = 3
 const tailMs = 1_000
 /** Whoever finishes sending later than this is held up by something. */
 const sendWithinMs = 120_000
@@ -116,8 +119,11 @@ export async function runChaos(
       signal.throwIfAborted()
       latencies.calm.push(...driver.takeLatencies())
       current = fault.name
-      driver.release(untilBatch(place + 2), fault.takesMs)
-      injected.push(await injectUnderLoad(scene, fault, startedAt))
+      injected.push(
+        await injectUntilSeen(scene, fault, startedAt, (tries) =>
+          driver.release(untilBatch(place + 2 + tries / 4), fault.takesMs),
+        ),
+      )
       latencies.faulty.push(...driver.takeLatencies())
       current = null
     }
@@ -163,8 +169,29 @@ export async function runChaos(
   }
 }
 
+/** What a fault is to show depends on what is under way at its moment. One that showed nothing is made to happen again, with some of the next one's load. */
+async function injectUntilSeen(
+  scene: Scene,
+  fault: Fault,
+  startedAt: number,
+  releaseLoad: (tries: number) => void,
+): Promise<InjectedFault> {
+  const triedBefore: string[] = []
+  for (;;) {
+    releaseLoad(triedBefore.length)
+    const injected = await injectUnderLoad(scene, fault, startedAt)
+    if (injected.voidBecause === null || triedBefore.length + 1 === mostTries)
+      return { ...injected, triedBefore }
+    triedBefore.push(injected.voidBecause)
+  }
+}
+
 /** Shape: void when it was not seen, or when there was no load for it to meet. */
-async function injectUnderLoad(scene: Scene, fault: Fault, startedAt: number): Promise<InjectedFault> {
+async function injectUnderLoad(
+  scene: Scene,
+  fault: Fault,
+  startedAt: number,
+): Promise<Omit<InjectedFault, 'triedBefore'>> {
   const { driver, stage } = scene
   await holds(5_000, () => scene.signal.aborted || driver.isBusy(), 10)
   const wasUnderWay = driver.isBusy()
