@@ -56,17 +56,18 @@ test(
     for (let round = 1; round <= kills; round += 1) {
       await until('events are taken in', async () => await tell(unsent.next().value ?? never()))
       const before = acknowledged.length
-      let killing: Promise<void> | null = null
+      const killing: Promise<void>[] = []
       const send = async (): Promise<void> => {
-        while (killing === null) {
+        while (killing.length === 0) {
           const isTaken = await tell(unsent.next().value ?? never())
           // The postmaster dies in the very turn in which this answer was read.
-          if (acknowledged.length >= before + 10 + 3 * round) killing ??= killAll(postgres, dataDirectory)
+          const isTime = acknowledged.length >= before + 10 + 3 * round
+          if (isTime && killing.length === 0) killing.push(killAll(postgres, dataDirectory))
           if (!isTaken) unanswered += 1
         }
       }
       await Promise.all(Array.from({ length: senders }, send))
-      await killing
+      await Promise.all(killing)
       await until('Postgres is back', async () => await startAgain(postgres))
     }
     const kept = await keysOf(db)
