@@ -14,7 +14,7 @@ import { givenWorkspace } from '../support/given.ts'
 import { givenWriteKey } from '../support/given-calls.ts'
 import { httpClient } from '../support/http-client.ts'
 import { until } from '../support/until.ts'
-import { givenTraffic, oracleOf, type TrafficRecord } from '../support/usage-traffic.ts'
+import { eventOf, givenTraffic, oracleOf, workspaceOf, type TrafficRecord } from '../support/usage-traffic.ts'
 
 const kills = 20
 /** How many send at the same time, one event after the other. */
@@ -22,7 +22,7 @@ const senders = 16
 
 test(
   'no event that was acknowledged over HTTP is lost when Postgres is killed right after, twenty times, and each is posted once',
-  { timeout: 240_000 },
+  { timeout: 600_000 },
   async ({ place, startServers, startApi, startWorkers }) => {
     const { postgres, databaseUrl } = await startServers({ redisUrl: place.redisUrl })
     await migrateToLatest(databaseUrl)
@@ -56,17 +56,18 @@ test(
     for (let round = 1; round <= kills; round += 1) {
       await until('events are taken in', async () => await tell(unsent.next().value ?? never()))
       const before = acknowledged.length
-      let killing: Promise<void> | null = null
+      const killing: Promise<void>[] = []
       const send = async (): Promise<void> => {
-        while (killing === null) {
+        while (killing.length === 0) {
           const isTaken = await tell(unsent.next().value ?? never())
           // The postmaster dies in the very turn in which this answer was read.
-          if (acknowledged.length >= before + 10 + 3 * round) killing ??= killAll(postgres, dataDirectory)
+          const isTime = acknowledged.length >= before + 10 + 3 * round
+          if (isTime && killing.length === 0) killing.push(killAll(postgres, dataDirectory))
           if (!isTaken) unanswered += 1
         }
       }
       await Promise.all(Array.from({ length: senders }, send))
-      await killing
+      await Promise.all(killing)
       await until('Postgres is back', async () => await startAgain(postgres))
     }
     const kept = await keysOf(db)
@@ -136,17 +137,9 @@ async function countBookings(db: Db): Promise<{ events: number; transactions: nu
   return rows[0] ?? { events: 0, transactions: 0 }
 }
 
-function workspaceOf(record: TrafficRecord): string {
-  return record.kind === 'call' ? record.call.workspaceId : record.message.workspaceId
-}
-
 function keyOf(record: TrafficRecord): string {
   const id = record.kind === 'call' ? `call/${record.call.callId}` : `message/${record.message.messageId}`
   return `${workspaceOf(record)} ${id}`
-}
-
-function eventOf(record: TrafficRecord): Record<string, unknown> {
-  return record.kind === 'call' ? { kind: 'call', ...record.call } : { kind: 'message', ...record.message }
 }
 
 function never(): never {
