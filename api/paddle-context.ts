@@ -9,7 +9,6 @@ import type { BillingError } from '../billing/billing-error.ts'
 import type { Micros } from '../billing/money.ts'
 import type { PaddleGateway } from '../paddle/gateway.ts'
 import type { PaddleRefusal } from '../paddle/outcome.ts'
-import { installPaddleTransport } from '../paddle/transport.ts'
 import type { PaddleConfig } from '../runtime/config.ts'
 import type { Log } from '../runtime/log.ts'
 import type { PaddleCallSeen } from '../runtime/metrics.ts'
@@ -47,7 +46,10 @@ export async function connectPaddle(
   onCall?: (call: PaddleCallSeen) => void,
 ): Promise<{ gateway: ApiPaddle; close: () => Promise<void> } | null> {
   if (config === null) return null
-  const { createPaddleGateway } = await import('../paddle/gateway.ts')
+  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
+    import('../paddle/gateway.ts'),
+    import('../paddle/transport.ts'),
+  ])
   const { close } = installPaddleTransport()
   const gateway = createPaddleGateway({
     ...config,

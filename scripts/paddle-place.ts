@@ -10,7 +10,6 @@ import { BillingError } from '../billing/billing-error.ts'
 import type { PaddleGateway } from '../paddle/gateway.ts'
 import { controlSimulator } from '../paddle/simulator/control.ts'
 import { startPaddleSimulator } from '../paddle/simulator/simulator.ts'
-import { installPaddleTransport } from '../paddle/transport.ts'
 import type { BusinessClock } from '../runtime/clock.ts'
 import { readPaddleConfig } from '../runtime/config.ts'
 import { identityOf } from './embedded/process-table.ts'
@@ -123,7 +122,10 @@ export async function withGateway<Result>(
   place: PaddlePlace,
   work: (gateway: PaddleGateway, productId: string) => Promise<Result>,
 ): Promise<Result> {
-  const { createPaddleGateway } = await import('../paddle/gateway.ts')
+  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
+    import('../paddle/gateway.ts'),
+    import('../paddle/transport.ts'),
+  ])
   const transport = installPaddleTransport()
   const config = readPaddleConfig(place.environment)
   try {

@@ -5,7 +5,6 @@ import { Redis } from 'ioredis'
 import type { ChargeTiming } from '../billing/top-up.ts'
 import { connect } from '../db/connect.ts'
 import { assertMigrated } from '../db/migrate.ts'
-import { installPaddleTransport } from '../paddle/transport.ts'
 import { readWorkerConfig, type PaddleConfig, type WorkerConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { createWorkerMetrics, serveMetrics, type PaddleCallSeen } from '../runtime/metrics.ts'
@@ -160,7 +159,10 @@ async function connectPaddle(
   log: Log,
   onCall?: (call: PaddleCallSeen) => void,
 ) {
-  const { createPaddleGateway } = await import('../paddle/gateway.ts')
+  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
+    import('../paddle/gateway.ts'),
+    import('../paddle/transport.ts'),
+  ])
   const { close } = installPaddleTransport()
   const gateway = createPaddleGateway({
     ...paddle,
