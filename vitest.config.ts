@@ -12,7 +12,7 @@ export default defineConfig({
     // Kysely, BullMQ, Fastify, zod and Paddle's SDK, cost more than most files' tests do.
     isolate: false,
     // Hanging ends here, on however busy a machine; how fast something is, a test says itself.
-    testTimeout: 120_000,
+    testTimeout: 180_000,
     hookTimeout: 120_000,
   },
 })

@@ -187,7 +187,7 @@ async function startServing(place: Parameters<typeof runScript>[2]) {
     output += chunk.toString()
   })
   const ended = exitCodeOf(starting)
-  await until('it serves', () => output.includes('Serving until Ctrl-C'), { withinMs: 25_000 })
+  await until('it serves', () => output.includes('Serving until Ctrl-C'))
   return { process: starting, output: () => output, ended }
 }
 

@@ -73,7 +73,7 @@ async function leftOpen(before: string[]): Promise<string[]> {
     })
   }
   await until('the command lets go of everything', () => isDeepStrictEqual(kept(), []), {
-    withinMs: 5_000,
+    withinMs: 20_000,
   }).catch(() => undefined)
   return kept()
 }
