@@ -4,20 +4,17 @@ import { sql } from 'kysely'
 import type { Db } from '../../db/schema.ts'
 
 /**
- * Puts a clock that reads a row in the place of Postgres' own, for all sessions that begin afterwards.
+ * Puts a clock that reads a row in the place of `wallet_now()`, to which a session's setting can only give another start.
  *
- * Shape: sets the clock; what has begun by then may still see the old time.
+ * Shape: sets the clock. It shows the year 2020 at first.
  */
 export async function freezeClock(db: Db): Promise<(shown: Date) => Promise<void>> {
   await sql`create table frozen_clock (shown timestamptz not null)`.execute(db)
   await sql`insert into frozen_clock values ('2020-01-01Z')`.execute(db)
   await sql`grant select on frozen_clock to public`.execute(db)
   await sql`
-    create function public.clock_timestamp() returns timestamptz language sql volatile
-    as 'select shown from public.frozen_clock'`.execute(db)
-  const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(db)
-  // Named, the catalog comes where it is named, and not before everything else.
-  await sql`alter database ${sql.id(rows[0]?.name ?? '')} set search_path = public, pg_catalog`.execute(db)
+    create or replace function wallet_now() returns timestamptz language sql volatile
+    as 'select shown from frozen_clock'`.execute(db)
   return async (shown) => {
     await sql`update frozen_clock set shown = ${shown}`.execute(db)
   }

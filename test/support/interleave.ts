@@ -16,14 +16,17 @@ import { startPostgresWire, type WireStatement } from './postgres-wire.ts'
 import { randomNumbers } from './usage-traffic.ts'
 
 /** Two pieces of work that may meet, on something of their own each time. */
-export type Pair<Given, Result = unknown> = {
+export type Pair<Given, One = unknown, Other = unknown> = {
   given: (db: Db) => Promise<Given>
   /** Each gets a session of its own, which is one connection. */
-  one: (db: Db, given: Given) => Promise<Result>
-  other: (db: Db, given: Given) => Promise<Result>
+  one: (db: Db, given: Given) => Promise<One>
+  other: (db: Db, given: Given) => Promise<Other>
   /** Throws when what the two have left behind is wrong. */
-  check: (db: Db, given: Given, ends: readonly PromiseSettledResult<Result>[]) => Promise<void>
+  check: (db: Db, given: Given, ends: Ends<One, Other>) => Promise<void>
 }
+
+/** How the two ended. */
+export type Ends<One, Other> = readonly [PromiseSettledResult<One>, PromiseSettledResult<Other>]
 
 export type Exploration = {
   schedules: number
@@ -50,9 +53,9 @@ export type ExploreOptions = {
 }
 
 /** Shape: stops at the tenth failure. */
-export async function explore<Given, Result>(
+export async function explore<Given, One, Other>(
   databaseUrl: string,
-  pair: Pair<Given, Result>,
+  pair: Pair<Given, One, Other>,
   { most, seed = 1, only }: ExploreOptions,
 ): Promise<Exploration> {
   const stage = await openStage(databaseUrl)
@@ -91,7 +94,7 @@ export function explainFailures({ failures }: Exploration): string[] {
 }
 
 /** One after the other: what is prepared and remembered by the first time is the same for all times after it. */
-async function rehearse<Given, Result>({ db, actors }: Stage, pair: Pair<Given, Result>): Promise<void> {
+async function rehearse<Given, One, Other>({ db, actors }: Stage, pair: Pair<Given, One, Other>): Promise<void> {
   for (const [work, actor] of [[pair.one, actors[0]] as const, [pair.other, actors[1]] as const]) {
     await work(actor.db, await pair.given(db))
   }
@@ -197,16 +200,15 @@ async function openStage(databaseUrl: string): Promise<Stage> {
 
 type Played = { choices: Choice[]; trace: string[]; blocked: boolean; what: string | null }
 
-async function playSchedule<Given, Result>(
+async function playSchedule<Given, One, Other>(
   stage: Stage,
-  pair: Pair<Given, Result>,
+  pair: Pair<Given, One, Other>,
   choose: Chooser,
 ): Promise<Played> {
   const given = await pair.given(stage.db)
   const { actors, curtain } = stage
   curtain.up = true
-  const ends = [pair.one, pair.other].map(async (work, index) => {
-    const actor = actors[index === 0 ? 0 : 1]
+  const perform = async <Result>(actor: Actor, work: (db: Db, given: Given) => Promise<Result>) => {
     actor.isDone = false
     try {
       return await work(actor.db, given)
@@ -214,14 +216,14 @@ async function playSchedule<Given, Result>(
       actor.isDone = true
       stage.notify()
     }
-  })
-  const settled = Promise.allSettled(ends)
+  }
+  const settled = Promise.allSettled([perform(actors[0], pair.one), perform(actors[1], pair.other)])
   // The second one's last step that the first one, ready as it still is, could as well have come before.
   let passed: WireStatement | null = null
   const played: Played = { choices: [], trace: [], blocked: false, what: null }
   while (!actors.every((actor) => actor.isDone)) {
     await untilNothingMoves(stage)
-    const ready = actors.filter((actor) => actor.atGate !== null)
+    const ready: Actor[] = actors.filter((actor) => actor.atGate !== null)
     const [only] = ready
     if (only === undefined) {
       if (!actors.every((actor) => actor.isDone || actor.isBlocked)) continue
@@ -231,10 +233,10 @@ async function playSchedule<Given, Result>(
       break
     }
     if (actors.some((actor) => actor.isBlocked)) played.blocked = true
-    const isFree = ready.length === 2 && passed !== actors[0].atGate?.statement
-    const taken = isFree ? choose(played.choices.length) : ready.length - 1
+    const isFree: boolean = ready.length === 2 && passed !== actors[0].atGate?.statement
+    const taken: number = isFree ? choose(played.choices.length) : ready.length - 1
     if (isFree) played.choices.push({ taken })
-    const next = ready[taken] ?? only
+    const next: Actor = ready[taken] ?? only
     passed = next === actors[1] && commute(actors) ? (actors[0].atGate?.statement ?? null) : null
     played.trace.push(`  ${next === actors[0] ? 1 : 2}: ${shortened(next.atGate?.statement.text ?? '')}`)
     letGo(next)

@@ -98,7 +98,7 @@ export function anyCommands(maxCommands: number, replayPath?: string) {
     name: string,
     args: { [Key in keyof Args]: fc.Arbitrary<Args[Key]> },
     run: (args: Args) => Command['run'],
-  ): fc.Arbitrary<ModelCommand> => fc.record<Args>(args as never).map((given) => on(name, given, run(given)))
+  ): fc.Arbitrary<ModelCommand> => fc.record<Args>(args).map((given) => on(name, given, run(given)))
 
   return fc.commands(
     [
@@ -723,7 +723,7 @@ async function compare(m: Model, real: Real): Promise<void> {
 }
 
 function saidBy(w: ModelWallet): Record<string, unknown> {
-  const words = (...of: unknown[]): string => of.filter((each) => each !== null).join(' ')
+  const words = (...of: (string | number | bigint | null)[]): string => of.filter((each) => each !== null).join(' ')
   return {
     balance: String(w.balance),
     held: String(model.heldBy(w)),

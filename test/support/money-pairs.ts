@@ -44,7 +44,7 @@ import {
   underLock,
 } from './given-money-in.ts'
 import { aCall, callArrival, givenWorkspace, newId, newWorkspaceId } from './given.ts'
-import type { Pair } from './interleave.ts'
+import type { Ends, Pair } from './interleave.ts'
 import { aCharge, aLine, anAdjustment, aTransaction, cents } from './paddle-news.ts'
 import { saveAutoRecharge } from '../../db/auto-recharge.ts'
 import { findTopUp } from '../../db/top-up.ts'
@@ -52,7 +52,7 @@ import { findTopUp } from '../../db/top-up.ts'
 /** What a pair is given differs from pair to pair, and only the pair itself looks at it. */
 type MoneyPair = { name: string; pair: Pair<never> }
 
-function named<Given>(name: string, pair: Pair<Given>): MoneyPair {
+function named<Given, One, Other>(name: string, pair: Pair<Given, One, Other>): MoneyPair {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `given` makes what the other three take
   return { name, pair: pair as unknown as Pair<never> }
 }
@@ -215,7 +215,7 @@ export const moneyPairs: MoneyPair[] = [
     one: (db, workspaceId) => admit(db, aCallToAdmit(workspaceId)),
     other: (db, workspaceId) => post(db, callArrival(aCall(workspaceId))),
     check: async (db, workspaceId, ends) => {
-      const [admitted, posted] = allDone(ends).flat()
+      const [[admitted], [posted]] = allDone(ends)
       const { balance, held } = await moneyOf(db, workspaceId)
       expect(held).toBe(admitted?.outcome === 'admitted' ? 200_000n : 0n)
       expect(balance).toBe(posted?.outcome === 'posted' ? 20_000n : 200_000n)
@@ -300,7 +300,7 @@ export const moneyPairs: MoneyPair[] = [
     other: (db, { workspaceId }) => settle(db, workspaceId),
     check: async (db, { workspaceId }, ends) => {
       const billed = allDone(ends).map((each) => each.billed)
-      expect(billed.toSorted()).toEqual([0, 1])
+      expect(billed.toSorted((one, other) => one - other)).toEqual([0, 1])
       expect(await moneyOf(db, workspaceId)).toMatchObject({ balance: 0n })
       await expectSound(db, workspaceId)
     },
@@ -384,7 +384,7 @@ export const moneyPairs: MoneyPair[] = [
     other: (db, { workspaceId }) => post(db, callArrival(aCall(workspaceId))),
     check: async (db, { workspaceId }, ends) => {
       const [, posted] = allDone(ends)
-      const isPosted = Array.isArray(posted) && posted[0]?.outcome === 'posted'
+      const isPosted = posted[0]?.outcome === 'posted'
       expect(await openRecharges(db, workspaceId)).toBe(isPosted ? 1 : 0)
     },
   }),
@@ -456,12 +456,18 @@ export const moneyPairs: MoneyPair[] = [
   }),
 ]
 
+/** Throws: when there is none of that name. */
+export function pairNamed(name: string): Pair<never> {
+  const found = moneyPairs.find((each) => each.name === name)
+  if (found === undefined) throw new Error(`no pair is named ${name}`)
+  return found.pair
+}
+
 /** Fails when one of the two failed. */
-function allDone<Result>(ends: readonly PromiseSettledResult<Result>[]): Result[] {
-  return ends.map((each) => {
-    if (each.status === 'rejected') throw each.reason
-    return each.value
-  })
+function allDone<One, Other>([one, other]: Ends<One, Other>): [One, Other] {
+  if (one.status === 'rejected') throw one.reason
+  if (other.status === 'rejected') throw other.reason
+  return [one.value, other.value]
 }
 
 /** Exactly these facts, each once, besides the grant; and the wallet says their sum. */
@@ -523,6 +529,11 @@ async function givenBelowThreshold(db: Db) {
   await db
     .updateTable('auto_recharge')
     .set({ threshold_micros: micros(15_000_000n) })
+    .where('workspace_id', '=', payer.workspaceId)
+    .execute()
+  await db
+    .updateTable('wallet')
+    .set({ recharge_below_micros: micros(15_000_000n) })
     .where('workspace_id', '=', payer.workspaceId)
     .execute()
   return payer

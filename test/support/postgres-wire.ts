@@ -21,7 +21,7 @@ export type WireStatement = {
 /** A gate that never resolves holds its statement for ever. */
 export type WireGates = {
   before?: (statement: WireStatement) => Promise<void> | void
-  after?: (statement: WireStatement) => Promise<void> | void
+  after?: (statement: WireStatement, answer: Buffer) => Promise<void> | void
 }
 
 export type PostgresWire = { url: string; close: () => Promise<void> }
@@ -86,9 +86,9 @@ function carry(client: Socket, upstream: Socket, connection: number, gates: Wire
       })
       upstream.write(next.bytes)
       await done
-      await gates.after?.(statement)
       const bytes = Buffer.concat(answer)
       answer = []
+      await gates.after?.(statement, bytes)
       if (!client.destroyed) client.write(bytes)
     }
     underWay = false
@@ -126,7 +126,7 @@ function messagesOf(
   { untyped }: { untyped: number },
   take: (type: string, message: Buffer) => void,
 ): (bytes: Buffer) => void {
-  let left = Buffer.alloc(0)
+  let left: Buffer = Buffer.alloc(0)
   let typeless = untyped
   return (bytes) => {
     left = left.length === 0 ? bytes : Buffer.concat([left, bytes])
