@@ -83,14 +83,18 @@ function countedBy(count: (trx: Tx, tallyId: string) => Promise<void>): Pair<str
     one: (db, tallyId) => db.transaction().execute((trx) => count(trx, tallyId)),
     other: (db, tallyId) => db.transaction().execute((trx) => count(trx, tallyId)),
     check: async (db, tallyId) => {
-      const { rows } = await sql<{ count: number }>`select count from tally where tally_id = ${tallyId}`.execute(db)
+      const { rows } = await sql<{
+        count: number
+      }>`select count from tally where tally_id = ${tallyId}`.execute(db)
       expect(rows[0]?.count).toBe(2)
     },
   }
 }
 
 async function readThenWrite(trx: Tx, tallyId: string): Promise<void> {
-  const { rows } = await sql<{ count: number }>`select count from tally where tally_id = ${tallyId}`.execute(trx)
+  const { rows } = await sql<{ count: number }>`select count from tally where tally_id = ${tallyId}`.execute(
+    trx,
+  )
   await sql`update tally set count = ${(rows[0]?.count ?? 0) + 1} where tally_id = ${tallyId}`.execute(trx)
 }
 

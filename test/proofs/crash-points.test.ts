@@ -7,21 +7,21 @@ import { dieEverywhere, openStage } from '../support/crash-run.ts'
 import { test } from '../support/fixtures.ts'
 
 for (const work of [...workerScenarios, ...apiScenarios]) {
-  test.concurrent(`${work.name}: a process dies at each of its points`, { timeout: 180_000 }, async ({
-    ownPlace,
-    ownDb,
-    ownQueueNamed,
-  }) => {
-    const stage = await openStage(ownPlace, ownDb, ownQueueNamed)
-    try {
-      const startedAt = performance.now()
-      const { points, died } = await dieEverywhere(stage, work)
-      console.log(work.name, points.length, died.length, Math.round(performance.now() - startedAt), points)
+  test.concurrent(
+    `${work.name}: a process dies at each of its points`,
+    { timeout: 180_000 },
+    async ({ ownPlace, ownDb, ownQueueNamed }) => {
+      const stage = await openStage(ownPlace, ownDb, ownQueueNamed)
+      try {
+        const startedAt = performance.now()
+        const { points, died } = await dieEverywhere(stage, work)
+        console.log(work.name, points.length, died.length, Math.round(performance.now() - startedAt), points)
 
-      expect(died.length).toBeGreaterThan(points.length / 2)
-      expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
-    } finally {
-      await stage.close()
-    }
-  })
+        expect(died.length).toBeGreaterThan(points.length / 2)
+        expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
+      } finally {
+        await stage.close()
+      }
+    },
+  )
 }

@@ -60,12 +60,13 @@ const mustSee = [
   'RentalTick billed 0 owed 0 released 1',
 ]
 
-test('the wallet and its model say the same after every command', { timeout: 600_000 }, async ({
-  ownPlace,
-  ownDb,
-}) => {
-  const seen = await holdToModel(ownPlace.databaseUrl, ownDb, { runs: 100, mostCommands: 120 })
+test(
+  'the wallet and its model say the same after every command',
+  { timeout: 600_000 },
+  async ({ ownPlace, ownDb }) => {
+    const seen = await holdToModel(ownPlace.databaseUrl, ownDb, { runs: 100, mostCommands: 120 })
 
-  expect(mustSee.filter((outcome) => !seen.has(outcome))).toEqual([])
-  expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
-})
+    expect(mustSee.filter((outcome) => !seen.has(outcome))).toEqual([])
+    expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
+  },
+)

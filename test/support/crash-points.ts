@@ -18,6 +18,7 @@ export type CrashWires = {
    * Counts the points of work that names one of `subjects`, from now on, and kills at the one that is asked for; at none where it is null.
    */
   arm: (subjects: readonly string[], options: { at: number | null; kill: () => Promise<void> }) => Armed
+  disarm: () => void
   close: () => Promise<void>
 }
 
@@ -45,7 +46,8 @@ export async function startCrashWires(place: {
   const postgres = await startPostgresWire(place.databaseUrl, {
     before: async (statement) => {
       const state = stateOf(statement)
-      if (/^(?:begin|start transaction)/.test(statement.text)) Object.assign(state, { isOpen: true, isOurs: false })
+      if (/^(?:begin|start transaction)/.test(statement.text))
+        Object.assign(state, { isOpen: true, isOurs: false })
       const isOurs = fuse?.concerns(statement.bytes) === true || isOfRelay(statement.text)
       if (isOurs) state.isOurs = state.isOpen
       if (isOurs || state.isOurs) await fuse?.reach(`before postgres ${shortened(statement.text)}`)
@@ -96,6 +98,9 @@ export async function startCrashWires(place: {
       })
       fuse = armed
       return armed
+    },
+    disarm: () => {
+      fuse = null
     },
     close: async () => {
       await Promise.all([postgres.close(), redis.close(), paddle.close()])
@@ -160,5 +165,10 @@ function nameOf(command: Buffer): string {
 }
 
 function lineOf(asked: string): string {
-  return asked.replaceAll(/\?.*/g, '').replaceAll(/[a-z]+_[0-9a-z]{10,}/g, '{id}').split(' ').slice(0, 2).join(' ')
+  return asked
+    .replaceAll(/\?.*/g, '')
+    .replaceAll(/[a-z]+_[0-9a-z]{10,}/g, '{id}')
+    .split(' ')
+    .slice(0, 2)
+    .join(' ')
 }

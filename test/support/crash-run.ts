@@ -1,11 +1,12 @@
 /**
- * Processes that die at every point of a piece of work, one process for each point, each on something of its own; then one that
- * lives, takes up what they all left, and is held to the same end as if nobody had died.
+ * Processes that die at every point of a piece of work, one for each point, each on something of its own; and after each one that
+ * lives, takes up what it left, and is held to the same end as if nobody had died.
  */
 import type { Queue } from 'bullmq'
 import { expect } from 'vitest'
 
 import type { Db } from '../../db/schema.ts'
+import { pause } from '../../runtime/repeat.ts'
 import { startApiProcess, type ApiProcess } from './api-process.ts'
 import { startCrashWires, type CrashWires } from './crash-points.ts'
 import type { Place } from './fixtures.ts'
@@ -63,31 +64,43 @@ export async function dieEverywhere<Subject>(
 ): Promise<CrashRun> {
   await stage.start(work.process)
   const points = await countPoints(stage, work)
-  const subjects: Subject[] = []
   const died: string[] = []
   for (const [index, point] of points.entries()) {
     if (!chosen(point)) continue
-    await stage.start(work.process)
     const subject = await work.given(stage)
-    subjects.push(subject)
-    const { kill } = stage
-    const armed = stage.wires.arm(work.names(subject), { at: index + 1, kill })
-    const begun = work.begin(stage, subject).catch(() => undefined)
-    const lived = until('it is done', () => work.isDone(stage, subject), { everyMs: 50 })
-      .then(() => until('it dies after all', () => false, { withinMs: 1_000 }))
-      .catch(() => null)
-    const diedAt = await Promise.race([armed.died, lived.then(() => null)])
-    await begun
+    const diedAt = await dieAt(stage, work, subject, index + 1)
     if (diedAt !== null) died.push(diedAt)
-  }
-  stage.wires.arm(['nothing at all'], { at: null, kill: () => Promise.resolve() })
-  await stage.start(work.process)
-  for (const subject of subjects) {
+    await stage.start(work.process)
     if (work.process === 'api') await work.begin(stage, subject)
-    await until(`${work.name}: what a dead process left is done`, () => work.isDone(stage, subject), { everyMs: 50 })
+    await until(`what died ${diedAt ?? 'nowhere'} is done`, () => work.isDone(stage, subject), {
+      everyMs: 30,
+    })
     await work.check(stage, subject)
   }
   return { points, died }
+}
+
+/** Null when it was done before it came to that point. */
+async function dieAt<Subject>(
+  stage: Stage,
+  work: Scenario<Subject>,
+  subject: Subject,
+  at: number,
+): Promise<string | null> {
+  const { died } = stage.wires.arm(work.names(subject), { at, kill: stage.kill })
+  const begun = work.begin(stage, subject).catch(() => undefined)
+  const isOver = new AbortController()
+  const lived = until('it is done', () => isOver.signal.aborted || work.isDone(stage, subject), {
+    everyMs: 30,
+  })
+    // What is said after that, such as that the job is finished, has its points too.
+    .then(() => pause(1_000, isOver.signal))
+    .catch(() => undefined)
+  const diedAt = await Promise.race([died, lived.then(() => null)])
+  isOver.abort()
+  stage.wires.disarm()
+  await Promise.all([begun, lived])
+  return diedAt
 }
 
 async function countPoints<Subject>(stage: Stage, work: Scenario<Subject>): Promise<string[]> {
@@ -96,7 +109,9 @@ async function countPoints<Subject>(stage: Stage, work: Scenario<Subject>): Prom
   await work.begin(stage, subject)
   await until(`${work.name}: it is done`, () => work.isDone(stage, subject), { everyMs: 50 }).catch(
     (error: unknown) => {
-      throw new Error(`nobody died, and it is not done:\n${armed.points.join('\n')}\n${stage.lastWords()}`, { cause: error })
+      throw new Error(`nobody died, and it is not done:\n${armed.points.join('\n')}\n${stage.lastWords()}`, {
+        cause: error,
+      })
     },
   )
   let seen = -1
@@ -110,20 +125,27 @@ async function countPoints<Subject>(stage: Stage, work: Scenario<Subject>): Prom
     { everyMs: 400 },
   )
   await work.check(stage, subject)
+  stage.wires.disarm()
   expect(armed.points.length).toBeGreaterThan(1)
   return [...armed.points]
 }
 
-export async function openStage(
-  place: Place,
-  db: Db,
-  queueNamed: (name: string) => Queue,
-): Promise<Stage> {
+export async function openStage(place: Place, db: Db, queueNamed: (name: string) => Queue): Promise<Stage> {
   const paddle = await startTestPaddle()
   await paddle.control.webhooks({ mode: 'drop' })
   await paddle.control.limits({ requestsPerMinute: null })
   const wires = await startCrashWires({ ...place, paddleUrl: paddle.url })
-  const environment = { ...paddle.environment, ...quickCharges, PADDLE_ENVIRONMENT: wires.paddleUrl, LOG_LEVEL: 'error' }
+  const environment = {
+    ...paddle.environment,
+    ...quickCharges,
+    PADDLE_ENVIRONMENT: wires.paddleUrl,
+    LOG_LEVEL: 'error',
+    // One of each is enough to die, and starts sooner.
+    USAGE_WORKERS: '1',
+    USAGE_CONCURRENCY: '10',
+    LOCK_DURATION_MS: '600',
+    STALLED_INTERVAL_MS: '300',
+  }
   const through = { ...place, databaseUrl: wires.databaseUrl, redisUrl: wires.redisUrl }
   let running: WorkerProcess | ApiProcess | null = null
   const kill = async (): Promise<void> => {

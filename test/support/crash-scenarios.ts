@@ -28,7 +28,11 @@ export const workerScenarios: Scenario<never>[] = [
     name: 'a call that telephony enqueued',
     process: 'workers',
     given: async ({ db }) => aCall(await givenWorkspace(db)),
-    names: ({ workspaceId, callId }) => [workspaceId, callId, jobOf(callEnded, aCall(workspaceId, { callId })).jobId],
+    names: ({ workspaceId, callId }) => [
+      workspaceId,
+      callId,
+      jobOf(callEnded, aCall(workspaceId, { callId })).jobId,
+    ],
     begin: (stage, call) => add(stage, jobOf(callEnded, call)),
     isDone: ({ db }, { workspaceId }) => isBalance(db, workspaceId, 10_000_000n - callMicros),
     check: ({ db }, { workspaceId, callId }) => expectBooked(db, workspaceId, [`call/${callId}`]),
@@ -108,7 +112,8 @@ export const workerScenarios: Scenario<never>[] = [
       await capture(stage, card)
       const events = await stage.paddle.control.events()
       const event = events.findLast(
-        ({ eventType, rawBody }) => eventType === 'transaction.completed' && rawBody.includes(card.subscriptionId),
+        ({ eventType, rawBody }) =>
+          eventType === 'transaction.completed' && rawBody.includes(card.subscriptionId),
       )
       if (event === undefined) throw new Error('Paddle tells of no payment')
       return { ...card, event }
@@ -176,7 +181,10 @@ export const apiScenarios: Scenario<never>[] = [
   scenario({
     name: 'POST /v1/calls',
     process: 'api',
-    given: async (stage) => ({ ...(await givenCaller(stage, await givenWorkspace(stage.db))), answers: [] as unknown[] }),
+    given: async (stage) => ({
+      ...(await givenCaller(stage, await givenWorkspace(stage.db))),
+      answers: [] as unknown[],
+    }),
     names: ({ workspaceId }) => [workspaceId],
     begin: async (stage, caller) => {
       caller.answers.push(await ask(stage, caller, '/v1/calls', { to_number: '+14155550100' }))
@@ -214,7 +222,10 @@ export const apiScenarios: Scenario<never>[] = [
   scenario({
     name: 'POST /v1/phone-numbers',
     process: 'api',
-    given: async (stage) => ({ ...(await givenCaller(stage, await givenWorkspace(stage.db))), answers: [] as unknown[] }),
+    given: async (stage) => ({
+      ...(await givenCaller(stage, await givenWorkspace(stage.db))),
+      answers: [] as unknown[],
+    }),
     names: ({ workspaceId }) => [workspaceId],
     begin: async (stage, caller) => {
       caller.answers.push(await ask(stage, caller, '/v1/phone-numbers', { phone_number: '+14155550100' }))
@@ -241,7 +252,10 @@ export const apiScenarios: Scenario<never>[] = [
       const secret = stage.paddle.environment['PADDLE_WEBHOOK_SECRET'] ?? ''
       const response = await fetch(`${stage.apiUrl()}/webhooks/paddle`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', 'paddle-signature': signatureOf(body, { secrets: [secret] }) },
+        headers: {
+          'content-type': 'application/json',
+          'paddle-signature': signatureOf(body, { secrets: [secret] }),
+        },
         body,
       })
       answers.push(await response.text())
@@ -268,10 +282,19 @@ async function givenCaller({ db }: Stage, workspaceId: WorkspaceId): Promise<Cal
 }
 
 /** Throws: where no answer came, and where it was an error. */
-async function ask(stage: Stage, { key, idempotencyKey }: Caller, path: string, body: unknown): Promise<unknown> {
+async function ask(
+  stage: Stage,
+  { key, idempotencyKey }: Caller,
+  path: string,
+  body: unknown,
+): Promise<unknown> {
   const response = await fetch(`${stage.apiUrl()}${path}`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'idempotency-key': idempotencyKey },
+    headers: {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      'idempotency-key': idempotencyKey,
+    },
     body: JSON.stringify(body),
   })
   const answer: unknown = await response.json()

@@ -94,7 +94,10 @@ export function explainFailures({ failures }: Exploration): string[] {
 }
 
 /** One after the other: what is prepared and remembered by the first time is the same for all times after it. */
-async function rehearse<Given, One, Other>({ db, actors }: Stage, pair: Pair<Given, One, Other>): Promise<void> {
+async function rehearse<Given, One, Other>(
+  { db, actors }: Stage,
+  pair: Pair<Given, One, Other>,
+): Promise<void> {
   for (const [work, actor] of [[pair.one, actors[0]] as const, [pair.other, actors[1]] as const]) {
     await work(actor.db, await pair.given(db))
   }
@@ -173,7 +176,7 @@ async function openStage(databaseUrl: string): Promise<Stage> {
         notify()
       },
     })
-    const session = connect(wire.url, { profile: 'worker', name, poolSize: 1 })
+    const session = connect(wire.url, { profile: 'operator', name, poolSize: 1 })
     // Its connection is there before anybody counts.
     await sql`select 1`.execute(session)
     return { actor: Object.assign(actor, { db: session }), wire }
@@ -285,7 +288,9 @@ async function untilNothingMoves(stage: Stage): Promise<void> {
   const { actors } = stage
   // What was blocked a statement ago may have been let go by it.
   for (const actor of actors) actor.isBlocked = false
+  const since = performance.now()
   for (;;) {
+    if (performance.now() - since > 60_000) throw new Error('two sessions stand still, and no lock says why')
     for (const actor of actors) if (actor.atGate?.statement.text === 'begin') letGo(actor)
     if (actors.every(isStill)) return
     await stage.changed()

@@ -723,7 +723,8 @@ async function compare(m: Model, real: Real): Promise<void> {
 }
 
 function saidBy(w: ModelWallet): Record<string, unknown> {
-  const words = (...of: (string | number | bigint | null)[]): string => of.filter((each) => each !== null).join(' ')
+  const words = (...of: (string | number | bigint | null)[]): string =>
+    of.filter((each) => each !== null).join(' ')
   return {
     balance: String(w.balance),
     held: String(model.heldBy(w)),

@@ -354,7 +354,8 @@ export function settleRents(m: Model, w: ModelWallet, numbers = w.numbers): void
       else n.nextLook = n.cancelAt
     } else if (m.now < dueAt(n)) n.nextLook = dueAt(n)
     else if (price <= availableIn(w)) {
-      if (price > 0n) book(w, `rental/${n.phone}@${n.anchor}/${new Date(dueAt(n)).toISOString().slice(0, 10)}`, -price)
+      if (price > 0n)
+        book(w, `rental/${n.phone}@${n.anchor}/${new Date(dueAt(n)).toISOString().slice(0, 10)}`, -price)
       Object.assign(n, { state: 'active', billed: n.billed + 1, pastDueAt: null, suspendedAt: null })
       looked = true
       continue
