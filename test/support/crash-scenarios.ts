@@ -131,31 +131,6 @@ export const workerScenarios: Scenario<never>[] = [
     isDone: ({ db }, { workspaceId }) => isBalance(db, workspaceId, 30_000_000n),
     check: expectCaptured,
   }),
-  scenario({
-    name: 'the nightly reconcile, of a payment that nobody told of',
-    process: 'workers',
-    given: async (stage) => {
-      const card = await givenCard(stage)
-      await capture(stage, card)
-      return { ...card, jobId: newId('reconcile') }
-    },
-    names: ({ workspaceId, subscriptionId, jobId }) => [workspaceId, subscriptionId, jobId],
-    begin: (stage, { jobId }) =>
-      add(stage, {
-        queue: 'reconcile',
-        name: 'reconcile-paddle',
-        jobId,
-        data: {},
-        options: {
-          attempts: 5,
-          backoff: { type: 'fixed', delay: 200, jitter: 0 },
-          removeOnComplete: true,
-          removeOnFail: true,
-        },
-      }),
-    isDone: ({ db }, { workspaceId }) => isBalance(db, workspaceId, 30_000_000n),
-    check: expectCaptured,
-  }),
 ]
 
 export const apiScenarios: Scenario<never>[] = [

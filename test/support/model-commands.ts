@@ -605,17 +605,18 @@ function rentalTick(): Command['run'] {
 }
 
 function cancel({ which, now: atOnce }: { wallet: number; which: number; now: boolean }): Command['run'] {
-  return async ({ m, w, payer, now, underLock }) => {
+  return async (scene) => {
+    const { m, w, payer, underLock } = scene
     const phoneNumber = phones[which] ?? ''
     const rented = model.findRented(w, phoneNumber)
     if (rented === undefined) return 'nothing'
-    await underLock(async (trx) => {
+    await underLock(async (trx, wallet) => {
       const number = await findPhoneNumber(trx, payer.workspaceId, { phoneNumber })
       if (number === null) throw new Error('the number is not rented')
-      await (atOnce ? releaseNumber(trx, number, 'given_back', now) : cancelNumber(trx, number, now))
+      await (atOnce ? releaseNumber : cancelNumber)(trx, wallet, number, await rentalContext(trx, scene))
     })
-    if (atOnce) model.release(rented)
-    else model.cancelRental(m, rented)
+    if (atOnce) model.endRental(m, w, rented)
+    else model.cancelRental(m, w, rented)
     return rented.state
   }
 }

@@ -331,21 +331,21 @@ export const moneyPairs: MoneyPair[] = [
     given: (db) => givenRental(db, { monthsAgo: 1 }),
     one: (db, { workspaceId }) => settle(db, workspaceId),
     other: (db, { workspaceId, phoneNumber }) =>
-      underLock(db, workspaceId, async (trx) =>
-        cancelNumber(trx, await getPhoneNumber(trx, workspaceId, phoneNumber), await readClock(trx)),
-      ),
-    check: async (db, { workspaceId, phoneNumber, phoneNumberId }, ends) => {
+      underLock(db, workspaceId, async (trx, wallet) => {
+        const number = await getPhoneNumber(trx, workspaceId, phoneNumber)
+        const { now, version } = await readClockAndVersion(trx)
+        const context = { now, prices: await rateBookOf(trx, version) }
+        return await cancelNumber(trx, wallet, number, context)
+      }),
+    check: async (db, { workspaceId, phoneNumber }, ends) => {
       allDone(ends)
-      const { rows } = await sql<{ state: string; periods: number; cancelled: boolean }>`
-        select state, periods_billed as periods, cancel_at is not null as cancelled from phone_number
-        where workspace_id = ${workspaceId} and phone_number_id = ${phoneNumberId}`.execute(db)
-      const [number] = rows
-      // Paid for and then cancelled, or cancelled before it was paid for: nothing else.
-      expect([
-        { state: 'active', periods: 2, cancelled: true },
-        { state: 'released', periods: 1, cancelled: false },
-      ]).toContainEqual(number)
-      expect(phoneNumber).toMatch(/^\+/)
+      // Whoever comes first pays the month that has begun, once; it ends with that.
+      expect(await getPhoneNumber(db, workspaceId, phoneNumber)).toMatchObject({
+        state: 'active',
+        periodsBilled: 2,
+        cancelAt: expect.any(Date),
+      })
+      expect(await moneyOf(db, workspaceId)).toMatchObject({ balance: 0n })
       await expectSound(db, workspaceId)
     },
   }),

@@ -331,7 +331,8 @@ export function rent(m: Model, w: ModelWallet, phone: string): string {
     return 'already_rented'
   }
   if (w.frozen) return 'frozen'
-  if (availableIn(w) < rateAt(w, 'number', m.now).price) {
+  const fee = rateAt(w, 'number', m.now).price
+  if (fee > 0n && availableIn(w) < fee) {
     decide(m, w)
     return 'insufficient_balance'
   }
@@ -345,19 +346,15 @@ export function rent(m: Model, w: ModelWallet, phone: string): string {
 /** Whatever has come due, the month that began first before the others, while money lasts. */
 export function settleRents(m: Model, w: ModelWallet, numbers = w.numbers): void {
   let due = numbers.filter((n) => n.nextLook !== null && n.nextLook <= m.now)
-  let looked = false
+  let isDecided = false
   while (due.length > 0) {
     const n = due.reduce((first, each) => (dueAt(each) < dueAt(first) ? each : first))
-    const { price } = rateAt(w, 'number', dueAt(n))
     if (n.cancelAt !== null && n.cancelAt <= dueAt(n)) {
       if (m.now >= n.cancelAt) release(n)
       else n.nextLook = n.cancelAt
     } else if (m.now < dueAt(n)) n.nextLook = dueAt(n)
-    else if (price <= availableIn(w)) {
-      if (price > 0n)
-        book(w, `rental/${n.phone}@${n.anchor}/${new Date(dueAt(n)).toISOString().slice(0, 10)}`, -price)
-      Object.assign(n, { state: 'active', billed: n.billed + 1, pastDueAt: null, suspendedAt: null })
-      looked = true
+    else if (payMonth(w, n)) {
+      isDecided = true
       continue
     } else if (n.suspendedAt !== null && m.now >= n.suspendedAt + 7 * day) release(n)
     else {
@@ -365,26 +362,45 @@ export function settleRents(m: Model, w: ModelWallet, numbers = w.numbers): void
       const suspendedAt = n.suspendedAt ?? (m.now >= pastDueAt + 3 * day ? m.now : null)
       const tomorrow = pastDueAt + (Math.floor((m.now - pastDueAt) / day) + 1) * day
       const nextLook = suspendedAt === null ? tomorrow : Math.min(tomorrow, suspendedAt + 7 * day)
-      Object.assign(n, {
-        state: suspendedAt === null ? 'past_due' : 'suspended',
-        pastDueAt,
-        suspendedAt,
-        nextLook,
-      })
-      looked = true
+      const state = suspendedAt === null ? 'past_due' : 'suspended'
+      Object.assign(n, { state, pastDueAt, suspendedAt, nextLook })
+      isDecided = true
     }
     due = due.filter((each) => each !== n)
   }
-  if (looked) decide(m, w)
+  if (isDecided) decide(m, w)
 }
 
-export function cancelRental(m: Model, n: PhoneNumber): void {
+function payMonth(w: ModelWallet, n: PhoneNumber): boolean {
+  const { price } = rateAt(w, 'number', dueAt(n))
+  if (price > 0n && price > availableIn(w)) return false
+  const key = `rental/${n.phone}@${n.anchor}/${new Date(dueAt(n)).toISOString().slice(0, 10)}`
+  if (price > 0n) book(w, key, -price)
+  Object.assign(n, { state: 'active', billed: n.billed + 1, pastDueAt: null, suspendedAt: null })
+  return true
+}
+
+/** With the month that is paid; at once where the next one is owed. */
+export function cancelRental(m: Model, w: ModelWallet, n: PhoneNumber): void {
   if (n.cancelAt !== null) return
-  if (dueAt(n) <= m.now) release(n)
-  else Object.assign(n, { cancelAt: dueAt(n), nextLook: dueAt(n) })
+  if (n.state === 'active') {
+    n.nextLook = m.now
+    settleRents(m, w, [n])
+  }
+  if (n.state === 'active') Object.assign(n, { cancelAt: dueAt(n), nextLook: dueAt(n) })
+  else release(n)
 }
 
-export const release = (n: PhoneNumber): void => void Object.assign(n, { state: 'released', nextLook: null })
+/** At once. A month that has begun is paid first, if it can be and nobody knows yet that it cannot. */
+export function endRental(m: Model, w: ModelWallet, n: PhoneNumber): void {
+  const endsAt = Math.min(n.cancelAt ?? m.now, m.now)
+  let isPaid = false
+  while (n.state === 'active' && dueAt(n) < endsAt && payMonth(w, n)) isPaid = true
+  release(n)
+  if (isPaid) decide(m, w)
+}
+
+const release = (n: PhoneNumber): void => void Object.assign(n, { state: 'released', nextLook: null })
 
 function wakeRents(m: Model, w: ModelWallet): void {
   for (const n of w.numbers) if (n.state === 'past_due' || n.state === 'suspended') n.nextLook = m.now
