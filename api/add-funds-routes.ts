@@ -18,7 +18,15 @@ import { listTopUpSteps, newTopUpId } from '../db/top-up.ts'
 import { ownerOf, workspaceOf, type Api } from './api.ts'
 import { withReturn } from './checkout-fields.ts'
 import { openCheckout } from './checkout.ts'
-import { goTo, mayChange, queryOf, readFrame, sendPage, type DashboardContext } from './dashboard-page.ts'
+import {
+  goTo,
+  mayChange,
+  paramsOf,
+  queryOf,
+  readFrame,
+  sendPage,
+  type DashboardContext,
+} from './dashboard-page.ts'
 import { problemsOf, readDollars, readEmail, typedAfter } from './form-fields.ts'
 import { configuredPaddle, noCheckout } from './paddle-context.ts'
 import { fieldsOf, hereOf } from './session.ts'
@@ -245,8 +253,4 @@ function checkoutOf(context: DashboardContext, request: FastifyRequest, topUp: P
   const { state, checkoutUrl: url, paddleTransactionId: transactionId, topUpId } = topUp
   if (state !== 'awaiting_customer' || url === null || !mayChange(request)) return null
   return checkoutWith(context, { url, transactionId, back: `${hereOf(request)}${topUpPath(topUpId)}?back=1` })
-}
-
-export function paramsOf({ params }: Pick<FastifyRequest, 'params'>): Partial<Record<string, string>> {
-  return typeof params === 'object' && params !== null ? { ...params } : {}
 }

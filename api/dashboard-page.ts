@@ -53,6 +53,7 @@ export async function readFrame(
     csrf: csrfOf(request.sessionToken ?? ''),
     troubles,
     notice: done === undefined ? null : (notices[done] ?? null),
+    mark: request.walletMark,
   }
 }
 
@@ -74,6 +75,11 @@ export function queryOf({ query }: Pick<FastifyRequest, 'query'>): Partial<Recor
         Object.entries(query).filter(([, value]) => typeof value === 'string' && value !== ''),
       )
     : {}
+}
+
+/** What stands in the address itself. */
+export function paramsOf({ params }: Pick<FastifyRequest, 'params'>): Partial<Record<string, string>> {
+  return typeof params === 'object' && params !== null ? { ...params } : {}
 }
 
 /** Shape: `paddleJs` lets Paddle's script and its frame in, on the one page that opens the checkout. */

@@ -28,7 +28,15 @@ type Stream = {
   askedAt: number
 }
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** How the wallet stood when a page of it was asked for. */
+    walletMark: string
+  }
+}
+
 export function registerLiveWallet(scope: Api, { db, log }: Pick<DashboardContext, 'db' | 'log'>): void {
+  scope.decorateRequest('walletMark', '')
   const streams = new Set<Stream>()
   let timer: NodeJS.Timeout | undefined
   let isLooking = false
@@ -56,6 +64,13 @@ export function registerLiveWallet(scope: Api, { db, log }: Pick<DashboardContex
       isLooking = false
     }
   }
+
+  // Before anything else of a page is read: what changes from then on is not on it, and the stream says so.
+  scope.addHook('preHandler', async (request) => {
+    if (request.routeOptions.config.scope !== 'session' || request.method !== 'GET') return
+    const workspaceId = workspaceOf(request)
+    request.walletMark = (await watchWallets(db, [workspaceId])).get(workspaceId)?.mark ?? ''
+  })
 
   scope.get(
     paths.events,

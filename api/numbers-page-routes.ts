@@ -12,10 +12,9 @@ import {
   type PhoneNumber,
 } from '../db/phone-number.ts'
 import type { RateBook } from '../db/rate-book.ts'
-import { feeOf } from '../db/rental.ts'
-import { paramsOf } from './add-funds-routes.ts'
+import { feeOf } from '../db/rent-plan.ts'
 import { workspaceOf, type Api } from './api.ts'
-import { goTo, readFrame, sendPage, type DashboardContext } from './dashboard-page.ts'
+import { goTo, paramsOf, readFrame, sendPage, type DashboardContext } from './dashboard-page.ts'
 import { cancelNumberNamed, noSuchNumber } from './phone-number-routes.ts'
 import { createPrices } from './prices.ts'
 

@@ -15,7 +15,8 @@ import {
   listRentalSteps,
   type PhoneNumber,
 } from '../db/phone-number.ts'
-import { cancelNumber, feeOf, releaseNumber, rentNumber } from '../db/rental.ts'
+import { feeOf } from '../db/rent-plan.ts'
+import { cancelNumber, releaseNumber, rentNumber } from '../db/rental.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import type { RateBook } from '../db/rate-book.ts'
 import type { Db } from '../db/schema.ts'

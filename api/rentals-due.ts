@@ -3,7 +3,7 @@ import type { WorkspaceId } from '../billing/ids.ts'
 import { nextPeriod } from '../billing/rental.ts'
 import type { RentalDue } from '../dashboard/wallet-page.ts'
 import { listNextRentals } from '../db/phone-number.ts'
-import { feeOf } from '../db/rental.ts'
+import { feeOf } from '../db/rent-plan.ts'
 import type { Db } from '../db/schema.ts'
 import type { Prices } from './prices.ts'
 

@@ -142,7 +142,7 @@ export function draftRental(rental: {
 }
 
 /** The idempotency key of a rental period: `rental/<number>/<day on which it starts>`. */
-export function rentalKey(rental: { readonly phoneNumberId: string; readonly startsAt: Date }): string {
+function rentalKey(rental: { readonly phoneNumberId: string; readonly startsAt: Date }): string {
   return `rental/${rental.phoneNumberId}/${rental.startsAt.toISOString().slice(0, 10)}`
 }
 

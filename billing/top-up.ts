@@ -96,7 +96,8 @@ export function nextSearchMs(searches: number, { quietPeriodMs }: ChargeTiming):
 export type Missing = 'search_again' | 'send_again' | 'needs_review'
 
 /**
- * Shape: sent again only once, only after the quiet period, and only where the sum is small enough to be lost twice.
+ * Shape: sent again only once, only after the quiet period, and only where the sum is small enough to be lost twice. Of the
+ *        submissions, those count that may have been processed.
  */
 export function decideMissing(
   topUp: { readonly amountMicros: Micros; readonly submissions: number; readonly sentAt: Date },

@@ -27,6 +27,8 @@ export type Frame = {
   troubles: readonly Trouble[]
   /** What was just done. */
   notice: string | null
+  /** How the wallet stood before the page was put together: the stream tells what comes after. */
+  mark: string
 }
 
 /**
@@ -54,7 +56,7 @@ export function page(
             <span class="workspace" title="${frame.workspaceId}"
               >${frame.workspaceName ?? frame.workspaceId}</span
             >
-            ${frame.mayChange ? null : html`<span class="pill">read only</span>`} ${themeSwitch(frame)}
+            ${frame.mayChange ? null : html`<span class="pill">read only</span>`}
             <form method="post" action="${paths.signOut}">
               ${csrfField(frame)}<button class="quiet" type="submit">Sign out</button>
             </form>
@@ -73,7 +75,7 @@ export function page(
           </ul>
         </nav>
       </header>
-      <main id="content" class="inner" tabindex="-1" ${live ? html`data-events="${paths.events}"` : null}>
+      <main id="content" class="inner" tabindex="-1" ${live ? streamOf(frame) : null}>
         <h1 ${place === 'wallet' && title === places.wallet.title ? html`class="hidden"` : null}>${title}</h1>
         ${frame.notice === null ? null : html`<p class="notice" role="status">${frame.notice}</p>`}
         <div data-live="troubles">${troubleBanners(frame.troubles, frame)}</div>
@@ -162,3 +164,8 @@ const mark = html`<svg
   <path d="M7 10v5M11 8.5v8M15 11v3" />
   <circle cx="18.5" cy="12.5" r="1.2" />
 </svg>`
+
+/** Where the page hears of what comes after it. */
+function streamOf({ mark }: Frame): Html {
+  return html`data-events="${paths.events}" data-mark="${mark}"`
+}

@@ -57,7 +57,7 @@ export function topUpPage(frame: Frame, view: TopUpView): Html {
         <header><h2 id="steps-title">What happened</h2></header>
         <div data-live="steps">
           <dl class="facts">
-            ${view.steps.map(
+            ${view.steps.filter(saysSomethingNew).map(
               (step) =>
                 html`<dt>${time(step.at)}</dt>
                   <dd>${step.message}</dd>`,
@@ -66,6 +66,15 @@ export function topUpPage(frame: Frame, view: TopUpView): Html {
         </div>
       </section>`,
   )
+}
+
+/** Two steps may be one for the customer. */
+function saysSomethingNew(
+  { message }: { message: string },
+  index: number,
+  steps: readonly { message: string }[],
+): boolean {
+  return index === 0 || steps[index - 1]?.message !== message
 }
 
 /** A page that leads to a checkout which belongs to no top-up: a card is saved or changed there. */

@@ -21,7 +21,15 @@ import { declineTopUp } from './paddle-transaction.ts'
 import { decideWalletRecharge, findObjection } from './recharge.ts'
 import { findUsableCard } from './saved-card.ts'
 import type { Db, Tx } from './schema.ts'
-import { findTopUp, hasChargeUnderWay, moveTopUp, type TopUp, type TopUpChange } from './top-up.ts'
+import {
+  countGivenBack,
+  findTopUp,
+  hasChargeUnderWay,
+  moveTopUp,
+  notFoundAtPaddle,
+  type TopUp,
+  type TopUpChange,
+} from './top-up.ts'
 import { withLockedWallet, type LockedWallet } from './wallet.ts'
 
 /** A top-up that may be sent to Paddle, by whoever got this, once, and only for a short while. */
@@ -167,7 +175,8 @@ export async function recordSearch(
     const now = await readClock(trx)
     const topUp = await findTopUp(trx, searched)
     if (topUp === null || topUp.state !== searched.state || topUp.submissions !== searched.submissions) return
-    const missing = isDoubtful && topUp.state === 'ready' ? 'needs_review' : decideLost(topUp, now, timing)
+    const missing =
+      isDoubtful && topUp.state === 'ready' ? 'needs_review' : await decideLost(trx, topUp, now, timing)
     if (missing !== 'search_again' && !(await mustWait(trx, wallet, topUp))) {
       await moveTopUp(
         trx,
@@ -175,10 +184,10 @@ export async function recordSearch(
         topUp.topUpId,
         { states: ['unknown', 'ready'], submission: topUp.submissions },
         missing === 'send_again' && !isDoubtful
-          ? { state: 'ready', reason: 'not_found_at_paddle', dueAt: now }
+          ? { state: 'ready', reason: notFoundAtPaddle, dueAt: now }
           : {
               state: 'needs_review',
-              reason: 'not_found_at_paddle',
+              reason: notFoundAtPaddle,
               dueAt: afterWaiting(now, reviewEveryMs, timing),
             },
         now,
@@ -211,9 +220,11 @@ export async function recordSearch(
   })
 }
 
-function decideLost(topUp: TopUp, now: Date, timing: ChargeTiming): Missing {
-  const { state, sentAt, amountMicros, submissions } = topUp
+/** A submission that came to nothing for certain cannot be lost, so it does not count. */
+async function decideLost(trx: Tx, topUp: TopUp, now: Date, timing: ChargeTiming): Promise<Missing> {
+  const { state, sentAt, amountMicros } = topUp
   if (state !== 'unknown' || sentAt === null) return 'search_again'
+  const submissions = topUp.submissions - (await countGivenBack(trx, topUp))
   return decideMissing({ sentAt, amountMicros, submissions }, now, timing)
 }
 

@@ -6,40 +6,29 @@
 import { hash } from 'node:crypto'
 
 import { BillingError } from '../billing/billing-error.ts'
-import type { RentalPeriod } from '../billing/anniversary.ts'
 import { phoneNumberId as phoneNumberIdSchema, type PhoneNumberId, type WorkspaceId } from '../billing/ids.ts'
-import { draftRental, draftReversal, type LedgerTransactionDraft } from '../billing/ledger-draft.ts'
-import { formatUsd, micros, sumMicros, type Micros } from '../billing/money.ts'
-import { rateRental } from '../billing/rating.ts'
-import {
-  canPay,
-  decideRental,
-  nextPeriod,
-  type RentalDecision,
-  type RentalReason,
-} from '../billing/rental.ts'
+import { draftRental } from '../billing/ledger-draft.ts'
+import { formatUsd, sumMicros, type Micros } from '../billing/money.ts'
+import { canPay, nextPeriod, type RentalReason } from '../billing/rental.ts'
 import { rentalDue } from '../jobs/rental-jobs.ts'
 import { jobOf } from '../jobs/contract.ts'
-import { hashOfKey, postLedgerTransactions, type LedgerPost } from './ledger.ts'
+import { postLedgerTransactions } from './ledger.ts'
 import {
   changePhoneNumber,
   findPhoneNumber,
   findRentalAt,
   insertPhoneNumber,
-  insertRentalPeriod,
   listRentalPeriods,
   lockDuePhoneNumbers,
   writeRentalStep,
   type PhoneNumber,
 } from './phone-number.ts'
-import type { RateBook } from './rate-book.ts'
 import { decideWalletRecharge, type Recharged } from './recharge.ts'
+import { bookRents, reversalPost } from './rent-book.ts'
+import { afterEnding, availableOf, feeOf, planRents, type RentalContext } from './rent-plan.ts'
 import type { Tx } from './schema.ts'
 import { stageJob } from './staged-job.ts'
 import { lockWallet, type LockedWallet } from './wallet.ts'
-
-/** What a transaction about rents goes by. */
-export type RentalContext = { now: Date; prices: RateBook }
 
 export type Settled = {
   /** Periods that were paid, and what they cost together. */
@@ -52,9 +41,8 @@ export type Settled = {
   more: boolean
 }
 
-/** The most that one transaction does for one wallet. */
+/** The most numbers that one transaction looks at. */
 const mostNumbers = 100
-const mostPeriods = 500
 
 /**
  * Settles what is due on a wallet: across its numbers the period that started first is paid first, while money lasts. Then the
@@ -208,35 +196,12 @@ export async function wakeOwedRentals(trx: Tx, wallet: LockedWallet, now: Date):
 }
 
 /** The same number rented by the same workspace at the same instant is the same rental. */
-export function phoneNumberIdOf(
+function phoneNumberIdOf(
   workspaceId: WorkspaceId,
   { phoneNumber, rentedAt }: { phoneNumber: string; rentedAt: Date },
 ): PhoneNumberId {
   const name = hash('sha256', `${workspaceId}/${phoneNumber}/${rentedAt.toISOString()}`, 'hex')
   return phoneNumberIdSchema.parse(`num_${name.slice(0, 24)}`)
-}
-
-/** What a month that starts then costs a workspace, and by which card; null when no card has a price for it. */
-export function feeOf(
-  workspaceId: WorkspaceId,
-  startsAt: Date,
-  prices: RateBook,
-): { amountMicros: Micros; rateCardId: string } | null {
-  const card = prices.cardFor(workspaceId, startsAt)
-  return card === null ? null : { amountMicros: rateRental(card).totalMicros, rateCardId: card.id }
-}
-
-/** A rental payment as it is booked. Its hash covers its name and its amount. */
-export function rentalPost(rental: Parameters<typeof draftRental>[0]): LedgerPost {
-  return postOf(draftRental(rental))
-}
-
-function reversalPost(reversed: LedgerTransactionDraft): LedgerPost {
-  return postOf(draftReversal(reversed))
-}
-
-function postOf(draft: LedgerTransactionDraft): LedgerPost {
-  return { draft, payloadHash: hashOfKey(`${draft.idempotencyKey} ${draft.amountMicros}`) }
 }
 
 async function openRental(
@@ -308,175 +273,4 @@ async function endNumber(
   }))
   await bookRents(trx, wallet, { paid: book.paid, looked }, context)
   return looked[0]?.after ?? number
-}
-
-type PaidPeriod = {
-  number: PhoneNumber
-  index: number
-  period: RentalPeriod
-  fee: { amountMicros: Micros; rateCardId: string }
-}
-
-/** A number that was looked at, as it was and as it will be; what its look ended with, null when it has to go on. */
-type Look = {
-  before: PhoneNumber
-  after: PhoneNumber
-  ending: Ending | null
-}
-
-type Ending =
-  | Exclude<RentalDecision, { decision: 'bill' | 'owe' | 'release' }>
-  | (Extract<RentalDecision, { decision: 'owe' }> & { availableMicros: Micros })
-  | { decision: 'release'; reason: RentalReason; detail?: Record<string, unknown> | undefined }
-
-/** What is going to be written. */
-type RentBook = { paid: PaidPeriod[]; looked: Look[] }
-
-function planRents(
-  wallet: LockedWallet,
-  due: readonly PhoneNumber[],
-  { now, prices }: RentalContext,
-): RentBook {
-  const book: RentBook = { paid: [], looked: [] }
-  let availableMicros = availableOf(wallet)
-  let open = due.map((number) => ({ before: number, number }))
-  while (open.length > 0) {
-    const turn = firstToStart(open)
-    const { before, number } = turn
-    const fee = feeOf(number.workspaceId, nextPeriod(number).startsAt, prices)
-    const decision = decideRental(number, { now, availableMicros, feeMicros: fee?.amountMicros ?? null })
-    if (decision.decision === 'bill' && fee !== null && book.paid.length < mostPeriods) {
-      const { period } = decision
-      book.paid.push({ number, index: number.periodsBilled, period, fee })
-      availableMicros = micros(availableMicros - fee.amountMicros)
-      turn.number = {
-        ...number,
-        state: 'active',
-        periodsBilled: number.periodsBilled + 1,
-        paidUntil: period.endsAt,
-        pastDueAt: null,
-        suspendedAt: null,
-      }
-      continue
-    }
-    open = open.filter((each) => each !== turn)
-    const ending =
-      decision.decision === 'bill'
-        ? null
-        : decision.decision === 'owe'
-          ? { ...decision, availableMicros }
-          : decision
-    book.looked.push({ before, after: afterEnding(number, ending, now), ending })
-  }
-  return book
-}
-
-function firstToStart<Turn extends { number: PhoneNumber }>(turns: readonly Turn[]): Turn {
-  return turns.reduce((first, each) =>
-    nextPeriod(each.number).startsAt < nextPeriod(first.number).startsAt ? each : first,
-  )
-}
-
-/** `ending` null: there was more to pay than one transaction takes, and the next one goes on at once. */
-function afterEnding(number: PhoneNumber, ending: Ending | null, now: Date): PhoneNumber {
-  if (ending === null) return { ...number, nextLookAt: now }
-  if (ending.decision === 'rest') return { ...number, nextLookAt: ending.nextLookAt }
-  if (ending.decision === 'release')
-    return { ...number, state: 'released', releasedAt: now, nextLookAt: null }
-  const { state, pastDueAt, suspendedAt, nextLookAt } = ending
-  return { ...number, state, pastDueAt, suspendedAt, nextLookAt }
-}
-
-async function bookRents(
-  trx: Tx,
-  wallet: LockedWallet,
-  book: RentBook,
-  context: RentalContext,
-): Promise<RentBook> {
-  const { paid, looked } = book
-  const sequences = await postRents(trx, wallet, paid, context.now)
-  for (const each of paid) {
-    await insertRentalPeriod(trx, each.number, {
-      period: each.index,
-      ...each.period,
-      ...each.fee,
-      walletSequence: sequences.get(each) ?? null,
-      billedAt: context.now,
-    })
-  }
-  const owed = looked.filter(({ ending }) => ending?.decision === 'owe').length
-  const recharged = paid.length + owed === 0 ? null : await decideWalletRecharge(trx, wallet, context.now)
-  for (const look of looked) {
-    await changePhoneNumber(trx, look.before, look.after)
-    await writePayments(trx, look, paid, context.now)
-    await writeEnding(trx, look, recharged, context)
-  }
-  return book
-}
-
-/** The first month's payment is part of its renting, and has no step of its own. */
-async function writePayments(
-  trx: Tx,
-  { before }: Look,
-  paid: readonly PaidPeriod[],
-  now: Date,
-): Promise<void> {
-  const ours = paid.filter(({ number }) => number.phoneNumberId === before.phoneNumberId)
-  for (const [place, { index, period, fee }] of ours.entries()) {
-    const wasOwed = place === 0 && before.state !== 'active'
-    if (index === 0 && !wasOwed) continue
-    const detail = {
-      period_start: period.startsAt,
-      period_end: period.endsAt,
-      fee_usd: formatUsd(fee.amountMicros),
-    }
-    const reason = wasOwed ? 'reinstated' : 'renewed'
-    await writeRentalStep(trx, { ...before, state: 'active' }, { reason, detail }, now)
-  }
-}
-
-async function writeEnding(
-  trx: Tx,
-  { after, ending }: Look,
-  recharged: Recharged | null,
-  { now, prices }: RentalContext,
-): Promise<void> {
-  if (ending === null || ending.decision === 'rest') return
-  if (ending.decision === 'release') {
-    const { reason, detail } = ending
-    return await writeRentalStep(trx, after, { reason, detail }, now)
-  }
-  const { startsAt } = nextPeriod(after)
-  const fee = feeOf(after.workspaceId, startsAt, prices)
-  const detail = {
-    period_start: startsAt,
-    available_usd: formatUsd(ending.availableMicros),
-    required_usd: fee === null ? null : formatUsd(fee.amountMicros),
-    recharge: recharged?.decision === 'wait' ? recharged.reason : (recharged?.decision ?? null),
-  }
-  await writeRentalStep(trx, after, { reason: ending.reason, detail }, now)
-}
-
-/** Where in the wallet's chain each payment stands; those that cost nothing are not in it. */
-async function postRents(
-  trx: Tx,
-  wallet: LockedWallet,
-  paid: readonly PaidPeriod[],
-  now: Date,
-): Promise<Map<PaidPeriod, bigint>> {
-  const costing = paid.filter(({ fee }) => fee.amountMicros > 0n)
-  const posts = costing.map(({ number, period, fee }) =>
-    rentalPost({ ...fee, ...number, startsAt: period.startsAt }),
-  )
-  const [booked = []] = posts.length === 0 ? [] : await postLedgerTransactions(trx, [{ wallet, posts }], now)
-  return new Map(
-    costing.flatMap((each, index) => {
-      const sequence = booked[index]?.walletSequence
-      return sequence === undefined ? [] : [[each, sequence] as const]
-    }),
-  )
-}
-
-function availableOf(wallet: LockedWallet): Micros {
-  return micros(wallet.balanceMicros - wallet.heldMicros)
 }

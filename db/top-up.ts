@@ -306,6 +306,25 @@ export async function listTopUpSteps(
     .execute()
 }
 
+/** How many submissions came to nothing for certain: Paddle said so, or nothing was sent. Each is a step back to `ready` with why. */
+export async function countGivenBack(
+  db: Db,
+  { workspaceId, topUpId }: Pick<TopUp, 'workspaceId' | 'topUpId'>,
+): Promise<number> {
+  const { count } = await db
+    .selectFrom('top_up_step')
+    .select((expression) => expression.fn.countAll<bigint>().as('count'))
+    .where('workspace_id', '=', workspaceId)
+    .where('top_up_id', '=', topUpId)
+    .where('state', '=', 'ready')
+    .where('reason', '<>', notFoundAtPaddle)
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+/** Why a charge is sent a second time, or given to a person. */
+export const notFoundAtPaddle = 'not_found_at_paddle'
+
 async function addStep(
   trx: Tx,
   { workspaceId, topUpId }: TopUp,

@@ -30,7 +30,6 @@ Both, unless one is named.
     const isWanted = (subject: (typeof subjects)[number]): boolean =>
       wanted.length === 0 || wanted.includes(subject)
     const count = wholeNumber('--records', records, { least: 1, most: 1_000 })
-    const log = (message: string): void => void process.stderr.write(`${message}\n`)
     await mkdir(out, { recursive: true })
     if (isWanted('terminal')) {
       const rows = await drawTerminal({ records: count, out: join(out, 'start.svg') })
@@ -45,4 +44,9 @@ Both, unless one is named.
 
 function unknown(word: string): never {
   throw new Misuse(`expected one of ${subjects.join(' or ')}, got "${word}"`)
+}
+
+/** What is said besides; the output itself are files. */
+function log(message: string): void {
+  process.stderr.write(`${message}\n`)
 }

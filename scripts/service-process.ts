@@ -8,6 +8,8 @@ export type ServiceProcess = {
   pid: () => number | undefined
   /** What it said when it was ready: for the API, where it answers. */
   said: unknown
+  /** Says something over its channel; false when there is none just now. */
+  tell: (message: object) => boolean
   stop: () => Promise<void>
 }
 
@@ -18,6 +20,8 @@ export async function startServiceProcess({
   environment,
   logDirectory,
   log,
+  preload,
+  onEnd: tellEnd = () => undefined,
 }: {
   /** As in `the workers ended`. */
   name: string
@@ -25,6 +29,10 @@ export async function startServiceProcess({
   environment: Record<string, string>
   logDirectory: string
   log: (message: string) => void
+  /** A file that the process loads before its main. */
+  preload?: string
+  /** Told of every end that nobody asked for by `stop`: the signal or the exit code. */
+  onEnd?: (cause: string | number) => void
 }): Promise<ServiceProcess> {
   await mkdir(logDirectory, { recursive: true })
   const logPath = join(logDirectory, `${name}.log`)
@@ -34,7 +42,7 @@ export async function startServiceProcess({
   let child: ChildProcess
 
   const start = async (): Promise<unknown> => {
-    child = spawn(process.execPath, [main], {
+    child = spawn(process.execPath, [...(preload === undefined ? [] : ['--import', preload]), main], {
       // A group of its own: Ctrl-C reaches us alone, and we end things in their order.
       detached: true,
       env: { ...process.env, ...environment },
@@ -47,11 +55,12 @@ export async function startServiceProcess({
       if (child.signalCode !== null && !stopping) return await start()
       throw new Error(`the ${name} ended with code ${child.exitCode} before they were ready; see ${logPath}`)
     }
-    ended.then(([code, signal]) => onEnd(signal ?? code)).catch(() => undefined)
+    ended.then(([code, signal]) => onEnd(signal ?? code, tellEnd)).catch(() => undefined)
     return message
   }
-  const onEnd = (cause: string | number): void => {
+  const onEnd = (cause: string | number, tell: (cause: string | number) => void = () => undefined): void => {
     if (stopping) return
+    tell(cause)
     log(`the ${name} ended (${cause}); starting others`)
     start().catch((error: unknown) => {
       log(error instanceof Error ? error.message : String(error))
@@ -63,6 +72,7 @@ export async function startServiceProcess({
   return {
     pid: () => child.pid,
     said,
+    tell: (message) => child.connected && child.send(message),
     stop: async () => {
       stopping = true
       if (child.exitCode === null && child.signalCode === null) {

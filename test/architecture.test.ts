@@ -48,6 +48,8 @@ const allowances: Allowance[] = [
     code: 'clock_timestamp()',
     because: 'when it came and when a worker got to it',
   },
+  { path: 'db/schedule.ts', code: 'clock_timestamp()', because: 'rings and rounds are of our processes' },
+  { path: 'workers/place-schedules.ts', code: 'Date.now()', because: "BullMQ's rings are real" },
   { path: 'workers/sweep.ts', code: 'clock_timestamp()', because: 'waits for a worker' },
   { path: 'workers/usage-worker.ts', code: 'Date.now() + 1_000', because: "BullMQ's delays are real" },
   { path: 'api/usage-routes.ts', code: 'new Date()', because: 'when it came, as the queue says of a job' },

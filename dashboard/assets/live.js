@@ -11,8 +11,8 @@ const refreshEveryMs = 2_000
 /** A screen reader hears the balance this often at most. */
 const speakEveryMs = 20_000
 
-/** @type {string | null} */
-let mark = null
+/** How the wallet stood when this page was put together: what has come since then is missing on it. */
+let mark = main instanceof HTMLElement ? main.dataset['mark'] : undefined
 /** @type {number | undefined} */
 let refreshing
 let spokenAt = Date.now()
@@ -31,9 +31,8 @@ function show(wallet) {
     }
   }
   if (mark !== wallet.mark) {
-    const isFirst = mark === null
     mark = wallet.mark
-    if (!isFirst) refreshing ??= window.setTimeout(refresh, refreshEveryMs)
+    refreshing ??= window.setTimeout(refresh, refreshEveryMs)
   }
 }
 

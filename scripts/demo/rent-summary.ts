@@ -51,25 +51,24 @@ function numberLines(number: PhoneNumber, { movements, steps }: RentFrame): stri
       : `${state.replace('_', ' ')}, paid until ${dayOf(paidUntil)}`
   const months = `${rents.length} months`.padStart(9)
   const paid = displayUsd(micros(0n - sumOf(rents))).padStart(9)
-  const history = historyOf(steps.filter((step) => step.phoneNumber === phoneNumber))
+  const changes = historyOf(steps.filter((step) => step.phoneNumber === phoneNumber))
+  const history = [`${dayOf(number.anchorAt)} rented`, ...changes].join(', ')
   return (
     `  ${phoneNumber.padEnd(15)}${months}${paid}   ` +
     `${styleText(state === 'active' ? 'green' : 'yellow', now)}\n${styleText('dim', fold(history, ' '.repeat(19)))}`
   )
 }
 
-/** Every change of its state, with its date. */
-function historyOf(steps: readonly NumberStep[]): string {
-  const changes = steps.filter((step, index) => step.state !== steps[index - 1]?.state)
-  return changes
+/** Every change of its state since it was rented, with its date. */
+function historyOf(steps: readonly NumberStep[]): string[] {
+  return steps
+    .filter((step, index) => index > 0 && step.state !== steps[index - 1]?.state)
     .map(
       ({ state, reason, at }) => `${dayOf(at)} ${reason === 'reinstated' ? reason : nameOf(state, reason)}`,
     )
-    .join(', ')
 }
 
 function nameOf(state: NumberStep['state'], reason: NumberStep['reason']): string {
-  if (reason === 'rented') return 'rented'
   if (state === 'released') return reason === 'unpaid' ? 'released unpaid' : 'released'
   return state.replace('_', ' ')
 }

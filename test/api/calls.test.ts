@@ -15,7 +15,7 @@ import { aCallToAdmit, givenSilence, moneyOf, post, spend } from '../support/giv
 import { underLock } from '../support/given-money-in.ts'
 import { whileHeld } from '../support/held.ts'
 import { refusalOf } from '../support/refusal.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 
 const toUs = { to_number: '+14155550100' }
 

@@ -157,7 +157,7 @@ describe('the wallet', () => {
 
     expect(textOf(html)).toContain('Balance $9.61')
     expect(textOf(html)).toContain('Last hour $0.39')
-    expect(textOf(html)).toMatch(/Lasts About \d+ days at the pace of the last 24 hours/)
+    expect(textOf(html)).toMatch(/Lasts About \d+ hours at the pace of the last 24 hours/)
     expect(textOf(html)).toContain('Auto-recharge is off')
   })
 

@@ -1,5 +1,6 @@
 // Numbers by HTTP: what renting, reading and cancelling answer, and how a month reads in the wallet's transactions.
 import { describe, expect } from 'vitest'
+import { z } from 'zod'
 
 import type { WorkspaceId } from '../../billing/ids.ts'
 import { agreeWorkspaceRate } from '../../db/rate-book.ts'
@@ -26,10 +27,20 @@ async function rent(
   return await api.post(path, { key: 'write', body: { phone_number: phoneNumber }, headers })
 }
 
-function idOf({ body }: ApiAnswer): string {
-  const id: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, 'id') : undefined
-  if (typeof id !== 'string') throw new Error(`no id in ${JSON.stringify(body)}`)
-  return id
+const numberShape = z.object({
+  id: z.string(),
+  rented_at: z.string(),
+  paid_until: z.string(),
+  cancels_at: z.string().nullable(),
+  next_anniversary: z.string().nullable(),
+})
+
+function numberIn({ body }: ApiAnswer): z.output<typeof numberShape> {
+  return numberShape.parse(body)
+}
+
+function idOf(answer: ApiAnswer): string {
+  return numberIn(answer).id
 }
 
 describe('renting a number', () => {
@@ -45,13 +56,9 @@ describe('renting a number', () => {
       cancels_at: null,
       released_at: null,
     })
-    const {
-      rented_at: from,
-      paid_until: until,
-      next_anniversary: next,
-    } = rented.body as Record<string, string>
+    const { rented_at: from, paid_until: until, next_anniversary: next } = numberIn(rented)
     expect(until).toBe(next)
-    expect(Date.parse(until ?? '') - Date.parse(from ?? '')).toBeGreaterThanOrEqual(28 * day)
+    expect(Date.parse(until) - Date.parse(from)).toBeGreaterThanOrEqual(28 * day)
     expect((await api.get('/v1/wallet')).body).toMatchObject({ balance_usd: 5 })
   })
 
@@ -152,7 +159,7 @@ describe('cancelling a number', () => {
     const again = await api.delete(`${path}/${id}`, { key: 'write' })
 
     expect(cancelled.body).toMatchObject({ state: 'active', next_anniversary: null, month_usd: null })
-    const { cancels_at: end, paid_until: until } = cancelled.body as Record<string, string>
+    const { cancels_at: end, paid_until: until } = numberIn(cancelled)
     expect(end).toBe(until)
     expect(again.body).toEqual(cancelled.body)
     expect(await rent(api)).toMatchObject({
@@ -220,12 +227,14 @@ describe('a month', () => {
     api,
   }) => {
     const rented = await rent(api)
-    const [id, starts] = [idOf(rented), (rented.body as Record<string, string>)['rented_at']?.slice(0, 10)]
+    const [id, starts] = [idOf(rented), numberIn(rented).rented_at.slice(0, 10)]
 
     const list = await api.get(`/v1/wallet/transactions?number=${encodeURIComponent(anyNumber)}`)
     const csv = await api.get('/v1/wallet/transactions.csv?kind=number_rental')
 
-    const [transaction] = (list.body as { transactions: Record<string, unknown>[] }).transactions
+    const [transaction] = z
+      .object({ transactions: z.array(z.looseObject({ id: z.string() })) })
+      .parse(list.body).transactions
     expect(transaction).toMatchObject({
       type: 'usage',
       kind: 'number_rental',
@@ -239,7 +248,7 @@ describe('a month', () => {
     const [header, row] = String(csv.body).split(/\r?\n/)
     expect(header).toMatch(/,phone_number_id,period_start$/)
     expect(row).toMatch(new RegExp(`,${id},${starts}$`))
-    const receipt = await api.get(`/v1/wallet/transactions/${String(transaction?.['id'])}`)
+    const receipt = await api.get(`/v1/wallet/transactions/${transaction?.id}`)
     expect(receipt.body).toMatchObject({
       recomputes: true,
       differences: [],
@@ -261,7 +270,7 @@ describe('a month', () => {
 
     const { body } = await api.get(`${path}/${number.phoneNumberId}`)
 
-    const [period] = (body as { periods: { transaction_id: string; reversal_id: string }[] }).periods
+    const [period] = z.object({ periods: z.array(z.object({ reversal_id: z.string() })) }).parse(body).periods
     const receipt = await api.get(`/v1/wallet/transactions/${period?.reversal_id}`)
     const starts = number.anchorAt.toISOString().slice(0, 10)
     expect(receipt.body).toMatchObject({
@@ -284,7 +293,8 @@ describe('a month', () => {
 })
 
 function reasonsIn(body: unknown): string[] {
-  return (body as { history: { reason: string }[] }).history.map(({ reason }) => reason)
+  const { history } = z.object({ history: z.array(z.object({ reason: z.string() })) }).parse(body)
+  return history.map(({ reason }) => reason)
 }
 
 /** A card, and $20 whenever less than $5 is there. */

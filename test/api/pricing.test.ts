@@ -21,6 +21,7 @@ const listPrices = {
   recording_rate_per_min: 0.02,
   inbound_rate_per_min: 0.08,
   chat_rate_per_message: 0.01,
+  number_month_usd: 5,
   min_balance_usd: 0.2,
   signup_bonus_usd: 10,
   margin_percent: 0,

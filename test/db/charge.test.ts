@@ -487,6 +487,23 @@ describe('an unknown charge', () => {
     ])
   })
 
+  test('is sent again all the same when earlier submissions came to nothing for certain', async ({ db }) => {
+    const { charge } = await givenClaimed(db)
+    for (const code of ['too_many_requests', 'send_deadline_passed']) {
+      const nothingSent = { outcome: 'not_processed', code, retryAfterMs: null } as const
+      await recordAnswer(db, await getTopUp(db, charge), nothingSent, timing)
+      await letPass(db, charge, 60_000)
+      await claim(db, charge)
+    }
+    await recordAnswer(db, await getTopUp(db, charge), { outcome: 'unknown', cause: 'reset' }, timing)
+    await letPass(db, charge, timing.quietPeriodMs)
+
+    await recordSearch(db, await getTopUp(db, charge), { isDoubtful: false }, timing)
+
+    expect(await getTopUp(db, charge)).toMatchObject({ state: 'ready', submissions: 3 })
+    expect((await stepsOf(db, charge)).at(-1)).toBe('ready: not_found_at_paddle')
+  })
+
   test('is given to a person when Paddle has one of that amount that names no top-up', async ({ db }) => {
     const { payer, charge } = await givenUnknown(db)
 

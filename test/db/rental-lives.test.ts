@@ -1,4 +1,6 @@
 // Random lives of rented numbers, lived once in Postgres and once in a plain model: the same months, money, states and dates.
+import assert from 'node:assert/strict'
+
 import * as fc from 'fast-check'
 import { sql } from 'kysely'
 import { expect } from 'vitest'
@@ -12,8 +14,8 @@ import {
   releaseNumber,
   rentNumber,
   settleRentals,
-  type RentalContext,
 } from '../../db/rental.ts'
+import type { RentalContext } from '../../db/rent-plan.ts'
 import type { Db, Tx } from '../../db/schema.ts'
 import type { LockedWallet } from '../../db/wallet.ts'
 import { findBreaks } from '../support/books.ts'
@@ -22,7 +24,7 @@ import { bringTransaction, givenCustomer, underLock, type GivenPayer } from '../
 import { aLine, aTransaction, cents } from '../support/paddle-news.ts'
 import * as model from '../support/rental-model.ts'
 
-const phones = ['+14155550100', '+14155550101', '+442071838750'] as const
+const phones = ['+14155550100', '+442071838750'] as const
 const hour = 3_600_000
 const day = 24 * hour
 /** Later than the database's own clock, so that prices can be agreed for it. */
@@ -36,17 +38,17 @@ const action = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ act: fc.constant('note' as const), phone, agoMs: fc.nat(34 * day) }),
   },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant('cancel' as const), phone }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant('cancel_now' as const), phone }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('cancel' as const), phone }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('cancel_now' as const), phone }) },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({ act: fc.constant('give_back' as const), phone, agoMs: fc.nat(70 * day) }),
   },
   {
     weight: 3,
     arbitrary: fc.record({
       act: fc.constant('credit' as const),
-      cents: fc.integer({ min: 100, max: 3_000 }),
+      cents: fc.integer({ min: 100, max: 6_000 }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('hold' as const), cents: fc.nat(1_500) }) },
@@ -59,6 +61,7 @@ const pause = fc.oneof(
     ms: fc.oneof(
       fc.integer({ min: 1, max: 1_000 }),
       fc.integer({ min: 1, max: 5 * day }),
+      fc.integer({ min: 20 * day, max: 40 * day }),
       fc.integer({ min: 1, max: 100 * day }),
     ),
   }),
@@ -86,7 +89,7 @@ test('whatever becomes of numbers, the months that were started while active and
       }
       expect(await journalOf(life)).toEqual(life.wallet.journal)
     }),
-    { numRuns: 10 },
+    { numRuns: 15 },
   )
   expect(await findBreaks(place.databaseUrl)).toEqual([])
 }, 120_000)
@@ -108,7 +111,7 @@ async function act(life: Life, what: Action, now: number): Promise<void> {
     const rented = await inLife(life, now, (trx, locked, context) =>
       rentNumber(trx, locked, { phoneNumber: what.phone }, context),
     )
-    expect(rented.outcome).toBe(expected)
+    assert.equal(rented.outcome, expected)
     if (expected === 'rented') await openInModel(life, { phone: what.phone, anchor: now }, now)
   } else if (what.act === 'note') {
     const anchor = now - what.agoMs
@@ -116,7 +119,7 @@ async function act(life: Life, what: Action, now: number): Promise<void> {
     const { outcome } = await inLife(life, now, (trx, locked, context) =>
       noteRentedNumber(trx, locked, { phoneNumber: what.phone, rentedAt: new Date(anchor) }, context),
     )
-    expect(outcome).toBe(isTaken ? 'taken' : 'rented')
+    assert.equal(outcome, isTaken ? 'taken' : 'rented')
     if (!isTaken) await openInModel(life, { phone: what.phone, anchor }, now, model.note)
   } else if (what.act === 'credit') {
     const lines = [aLine({ net: cents(BigInt(what.cents)), workspaceId })]
@@ -240,7 +243,7 @@ async function pictureOf({ db, payer: { workspaceId } }: Life) {
   return {
     balance: BigInt(balance),
     numbers: numbers.map((row) => ({
-      id: row.phone_number_id,
+      id: String(row.phone_number_id),
       state: row.state,
       paid: periods
         .filter((period) => period.phone_number_id === row.phone_number_id)
@@ -261,7 +264,7 @@ function modelPicture({ balance, numbers }: model.ModelWallet): Awaited<ReturnTy
     balance,
     numbers: numbers
       .map((number) => ({
-        id: number.id as PhoneNumber['phoneNumberId'],
+        id: number.id,
         state: number.state,
         paid: number.paid,
         paidUntil: model.startOf(number),

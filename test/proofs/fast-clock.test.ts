@@ -75,7 +75,7 @@ async function readBooks(databaseUrl: string) {
       rents: rents.map((rent) => ({
         number: rent.reference,
         day: rent.occurred_at.toISOString().slice(0, 10),
-        amount: -rent.amount_micros,
+        amount: 0n - rent.amount_micros,
       })),
       topUps: topUps.map(({ state }) => state),
     }

@@ -11,6 +11,7 @@ import type { z } from 'zod'
 import { findBalance } from '../../db/wallet.ts'
 import type { JobContract } from '../../jobs/contract.ts'
 import { callEnded, messageSent, usageBatch } from '../../jobs/usage-jobs.ts'
+import { numberReleased, numberRented } from '../../jobs/rental-jobs.ts'
 import { workspaceCreated } from '../../jobs/workspace-jobs.ts'
 import { test } from '../support/fixtures.ts'
 import { aCall, givenWorkspace } from '../support/given.ts'
@@ -145,15 +146,17 @@ test('the page that it ships gives payloads that are accepted, and the ids that 
   const examples = [...page.matchAll(/```json\n(.+?)```/gs)].map(
     ([, json]) => JSON.parse(json ?? '') as unknown,
   )
-  const [call, message, batch, workspace] = examples
+  const [call, message, batch, workspace, rented, released] = examples
   const ids = [
     jobIdOf(callEnded, call),
     jobIdOf(messageSent, message),
     jobIdOf(usageBatch, batch),
     jobIdOf(workspaceCreated, workspace),
+    jobIdOf(numberRented, rented),
+    jobIdOf(numberReleased, released),
   ]
 
-  expect(examples).toHaveLength(4)
+  expect(examples).toHaveLength(6)
   expect(ids.filter((id) => !page.includes(`| \`${id}\` |`))).toEqual([])
 })
 

@@ -7,7 +7,7 @@ import { findBalance } from '../../db/wallet.ts'
 import { test } from '../support/fixtures.ts'
 import { newWorkspaceId } from '../support/given.ts'
 import { quickCharges, startTestPaddle } from '../support/paddle.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 
 test('a worker that is frozen right before it charges does not charge after another gave up on it', async ({
@@ -50,7 +50,9 @@ test('a worker that is frozen right before it charges does not charge after anot
   const [topUp] = await listTopUps(db, { workspaceId, limit: 10 })
   expect(topUp).toMatchObject({ state: 'succeeded', submissions: 2, creditedMicros: 100_000_000n })
   const steps = topUp === undefined ? [] : await listTopUpSteps(db, topUp)
-  expect(steps.map((step) => step.state)).toEqual([
+  // While nobody knows, it may be searched for more than once.
+  const states = steps.map((step) => step.state)
+  expect(states.filter((state, index) => state !== states[index - 1])).toEqual([
     'ready',
     'submitting',
     'unknown',

@@ -57,7 +57,7 @@ test(
       expect(new Set(booked.map(({ key }) => key)).size).toBe(booked.length)
       for (const phone of phones) {
         const starts = booked.filter(({ reference }) => reference === phone).map(({ at }) => at)
-        if (workspaceId === workspaces[0]) expect(starts).toHaveLength(4)
+        expect(starts.length).toBeGreaterThanOrEqual(workspaceId === workspaces[0] ? 4 : 2)
         expect(starts).toEqual(
           starts.map((_, months) => startOf({ anchor: rentedAt.getTime(), paid: { length: months } })),
         )

@@ -300,12 +300,11 @@ describe('an event that is stored is applied', () => {
 
   test('once, although the worker was killed while it was at it', async ({ ownPlace: place, ownDb: db }) => {
     const { paddle, workspaceId, environment, end } = await givenCheckoutWithoutWorkers(place.databaseUrl, db)
-    const first = await startWorkerProcess(place, environment)
-
     await whileHeld(
       db,
       (trx) => lockWallet(trx, workspaceId),
       async () => {
+        const first = await startWorkerProcess(place, environment)
         await until('it is about to credit', async () => {
           const { rows } = await sql`
             select from pg_stat_activity

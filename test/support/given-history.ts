@@ -72,7 +72,12 @@ export async function givenHistory(
 
 const rateBookOf = createRateBookCache()
 
-/** Posts usage as a worker does. */
+/** Posts usage as a worker does: what meets a wallet that somebody else has locked is posted after that. */
 export async function givenUsage(db: Db, arrivals: readonly UsageArrival[]): Promise<void> {
-  await db.transaction().execute((trx) => postUsage(trx, arrivals, rateBookOf))
+  let waiting = arrivals
+  while (waiting.length > 0) {
+    const now = waiting
+    const outcomes = await db.transaction().execute((trx) => postUsage(trx, now, rateBookOf))
+    waiting = now.filter((_, index) => outcomes[index]?.outcome === 'deferred')
+  }
 }

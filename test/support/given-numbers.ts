@@ -7,7 +7,8 @@ import {
   type PhoneNumber,
 } from '../../db/phone-number.ts'
 import { createRateBookCache } from '../../db/rate-book.ts'
-import { rentNumber, settleRentals, type RentalContext, type Settled } from '../../db/rental.ts'
+import type { RentalContext } from '../../db/rent-plan.ts'
+import { rentNumber, settleRentals, type Settled } from '../../db/rental.ts'
 import type { Db, Tx } from '../../db/schema.ts'
 import type { LockedWallet } from '../../db/wallet.ts'
 import { underLock } from './given-money-in.ts'

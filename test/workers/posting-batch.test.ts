@@ -16,7 +16,7 @@ import { test as base } from '../support/fixtures.ts'
 import { aCall, callArrival, givenWorkspace } from '../support/given.ts'
 import { whileHeld } from '../support/held.ts'
 import { refusalOf } from '../support/refusal.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 
 type Given = {

@@ -15,7 +15,7 @@ import { countUsage, isQuiet } from '../support/books.ts'
 import { captureLog } from '../support/captured-log.ts'
 import { test as base } from '../support/fixtures.ts'
 import { aCall, aMessage, callArrival, givenWorkspace } from '../support/given.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 
 const silent = createLog('silent', 'test')
