@@ -1,21 +1,18 @@
-/** A database whose clock stands still until a test moves it: then every second that passes is one that the test let pass. */
+/** A clock that stands still until a test moves it: then every second that passes is one that the test let pass. */
 import { sql } from 'kysely'
 
 import type { Db } from '../../db/schema.ts'
 
-/**
- * Puts a clock that reads a row in the place of `wallet_now()`, to which a session's setting can only give another start.
- *
- * Shape: sets the clock. It shows the year 2020 at first.
- */
-export async function freezeClock(db: Db): Promise<(shown: Date) => Promise<void>> {
-  await sql`create table frozen_clock (shown timestamptz not null)`.execute(db)
-  await sql`insert into frozen_clock values ('2020-01-01Z')`.execute(db)
-  await sql`grant select on frozen_clock to public`.execute(db)
+/** Lets sessions of this database stop `wallet_now()`, to which `wallet.clock` can only give another start and pace. */
+export async function letClocksStop(owner: Db): Promise<void> {
   await sql`
-    create or replace function wallet_now() returns timestamptz language sql volatile
-    as 'select shown from frozen_clock'`.execute(db)
-  return async (shown) => {
-    await sql`update frozen_clock set shown = ${shown}`.execute(db)
-  }
+    create or replace function wallet_now() returns timestamptz language sql volatile return coalesce(
+      nullif(current_setting('test.clock', true), '')::timestamptz, date_trunc('milliseconds', clock_timestamp()))`.execute(
+    owner,
+  )
+}
+
+/** In this session, which is the only one of its pool. */
+export async function stopClock(db: Db, shown: Date): Promise<void> {
+  await sql`select set_config('test.clock', ${shown.toISOString()}, false)`.execute(db)
 }

@@ -31,10 +31,11 @@ import { agreeWorkspaceRate } from '../../db/rate-book.ts'
 import { decideWalletRecharge } from '../../db/recharge.ts'
 import { cancelNumber, releaseNumber, rentNumber, settleRentals } from '../../db/rental.ts'
 import type { Db, Tx } from '../../db/schema.ts'
-import { listTopUps, type TopUp } from '../../db/top-up.ts'
+import { findTopUp, type TopUp } from '../../db/top-up.ts'
 import { lockWallet, type LockedWallet } from '../../db/wallet.ts'
 import { openWorkspace } from '../../db/workspace.ts'
 import { usageArrival } from '../../jobs/usage-arrival.ts'
+import { stopClock } from './frozen-clock.ts'
 import { quarterHour, rateBookOf } from './given-calls.ts'
 import { givenPayer, type GivenPayer } from './given-money-in.ts'
 import { newId } from './given.ts'
@@ -46,23 +47,23 @@ import type { Answer, Call, Model, ModelTopUp, ModelWallet, Payment } from './wa
 export type Real = {
   db: Db
   payers: GivenPayer[]
-  setClock: (shown: Date) => Promise<void>
   /** How often each outcome was seen, over all runs: what was never seen was never tested. */
   seen: Map<string, number>
   /** Charges that were sent and whose answers are still on their way. */
   unanswered: { wallet: number; charge: ClaimedCharge; topUp: ModelTopUp; payment: Payment | null }[]
 }
 
-export async function givenRun(
-  db: Db,
-  setClock: Real['setClock'],
-  seen: Real['seen'],
-): Promise<{ model: Model; real: Real }> {
+export async function givenRun(db: Db, seen: Real['seen']): Promise<{ model: Model; real: Real }> {
   const start = Date.UTC(2027, 0, 28, 10)
-  await setClock(new Date(start))
+  await stopClock(db, new Date(start))
   const payers = [await givenPayer(db), await givenPayer(db)]
-  const wallets = payers.map(() => model.openModelWallet())
-  return { model: { now: start, wallets }, real: { db, payers, setClock, seen, unanswered: [] } }
+  const m: Model = { now: start, wallets: payers.map(() => model.openModelWallet()) }
+  const real: Real = { db, payers, seen, unanswered: [] }
+  // One of the two is about to be recharged: what is then done to it is about that, more often than not.
+  const recharging = { enabled: true, threshold: 18_000_000n, topUp: 5_000_000n, dailyLimit: 2, cap: null }
+  await save(sceneAt(m, real, 0), recharging)
+  await pass(m, real, 1)
+  return { model: m, real }
 }
 
 /** What a command is done to. */
@@ -88,94 +89,101 @@ type ModelCommand = fc.AsyncCommand<Model, Real>
 
 const pick = <Item>(items: readonly Item[], index: number): Item | undefined => items[index % items.length]
 
-/** Any list of commands that long at most. */
+/** Any list of commands that long at most. The first wallet gets most of them, so that one thing leads to another. */
 export function anyCommands(maxCommands: number, replayPath?: string) {
-  const wallet = fc.nat(1)
-  const small = fc.nat(5)
-  const on = (name: string, args: Record<string, unknown>, run: Command['run']): ModelCommand =>
-    commandOn(args['wallet'] === 1 ? 1 : 0, { name: `${name}(${Object.values(args).join(' ')})`, run })
-  const command = <Args extends Record<string, unknown>>(
-    name: string,
-    args: { [Key in keyof Args]: fc.Arbitrary<Args[Key]> },
-    run: (args: Args) => Command['run'],
-  ): fc.Arbitrary<ModelCommand> => fc.record<Args>(args).map((given) => on(name, given, run(given)))
-
+  const wallet = fc.constantFrom(0, 0, 0, 1)
+  const id = fc.nat(2)
+  const which = fc.nat(5)
+  const number = fc.nat(1)
   return fc.commands(
     [
-      command('Post', { wallet, id: small, minutes: fc.constantFrom(0, 1, 7, 61, 3_600, 12_000), ago, recorded: fc.boolean() }, post),
-      command('Replay', { wallet, which: small }, replay),
-      command('ReplayMutated', { wallet, which: small }, replayMutated),
-      command('Hold', { wallet, id: small }, hold),
-      command('Hold', { wallet, id: small }, hold),
-      command('Capture', { wallet, id: small, seconds: fc.constantFrom(1, 60, 601) }, capture),
-      command('Release', { wallet, id: small }, releaseTheHold),
-      command('ExpireHold', {}, expireHold),
-      command('LateCapture', { wallet, id: small }, lateCapture),
+      command('Grant', { wallet }, grant),
+      command('Post', { wallet, id, seconds: fc.constantFrom(0, 1, 7, 61, 3_600, 12_000), ago, recorded: fc.boolean() }, post),
+      command('Replay', { wallet, which }, replay),
+      command('ReplayMutated', { wallet, which }, replayMutated),
+      ...often(2, command('Hold', { wallet, id }, hold)),
+      command('Capture', { wallet, id, seconds: fc.constantFrom(1, 60, 601) }, capture),
+      command('Release', { wallet, id }, releaseTheHold),
+      command('ExpireHold', { wallet }, expireHold),
+      command('LateCapture', { wallet, id }, lateCapture),
       command('SetPolicy', { wallet, enabled: fc.constantFrom(true, true, true, false), threshold: dollars, topUp: fc.constantFrom(5n, 20n, 2_000n), dailyLimit: fc.integer({ min: 1, max: 3 }), cap: fc.constantFrom(null, null, 25n) }, setPolicy),
-      command('Threshold', { wallet, by: fc.constantFrom(-1n, 0n, 1n) }, threshold),
-      command('Charge', { wallet, end: chargeEnd }, charge),
-      command('Charge', { wallet, end: chargeEnd }, charge),
-      command('TopUpByCard', { wallet }, topUpByCard),
+      ...often(2, command('Threshold', { wallet, by: fc.constantFrom(-1n, 0n, 1n) }, threshold)),
+      ...often(5, command('Charge', { wallet, end: fc.constantFrom(...chargeEnds) }, charge)),
       command('LateAnswer', { wallet, said: fc.constantFrom<Answer>('accepted', 'unknown') }, lateAnswer),
-      command('Search', { wallet, which: small, sees: fc.boolean() }, search),
-      command('Webhook', { wallet, which: small, dup: fc.boolean() }, webhook),
-      command('Reconcile', { wallet, reversed: fc.boolean() }, reconcile),
+      ...often(3, command('Search', { wallet, which, sees: fc.constantFrom(true, false, false) }, search)),
+      command('TopUpByCard', { wallet }, topUpByCard),
       command('Checkout', { wallet, dollars: fc.constantFrom(5n, 50n) }, checkout),
-      command('Refund', { wallet, which: small, part: fc.constantFrom(100n, 50n) }, refund),
-      command('Chargeback', { wallet, which: small }, chargeback),
-      command('Reverse', { wallet, which: small }, reverse),
+      ...often(2, command('Webhook', { wallet, which, dup: fc.boolean() }, webhook)),
+      command('Reconcile', { wallet, reversed: fc.boolean() }, reconcile),
+      command('Refund', { wallet, which, part: fc.constantFrom(100n, 50n) }, refund),
+      command('Chargeback', { wallet, which }, chargeback),
+      command('Reverse', { wallet, which }, reverse),
       command('Unfreeze', { wallet }, unfreeze),
       command('SweepRecharge', { wallet }, sweepRecharge),
-      command('Rent', { wallet, which: fc.nat(1) }, rent),
-      command('RentalTick', { wallet }, rentalTick),
-      command('RentalTick', { wallet }, rentalTick),
-      command('CancelNumber', { wallet, which: fc.nat(1), now: fc.boolean() }, cancel),
-      command('AdvanceClock', { bySeconds: fc.constantFrom(1, 60, 899, 900, 3_600, 21_600, 86_400, 3 * 86_400, 7 * 86_400, 31 * 86_400, 40 * 86_400) }, advance),
-      command('AdvanceClock', { bySeconds: fc.integer({ min: 1, max: 40 * 86_400 }) }, advance),
+      command('Rent', { wallet, number }, rent),
+      ...often(3, command('RentalTick', { wallet }, rentalTick)),
+      command('CancelNumber', { wallet, number, atOnce: fc.boolean() }, cancel),
       command('ChangeRates', { wallet, meter: fc.constantFrom('voice', 'number'), cents: fc.constantFrom(0n, 13n, 700n), increment: fc.constantFrom(1n, 60n) }, changeRates),
-      command('Grant', { wallet }, grant),
       command('CrashBetween', { wallet, what: fc.constantFrom('post', 'hold', 'settle', 'credit', 'decide') }, crashBetween),
+      ...often(2, command('AdvanceClock', { wallet, seconds: fc.constantFrom(1, 60, 899, 900, 3_600, 21_600) }, advance)),
+      command('AdvanceClock', { wallet, seconds: fc.constantFrom(1, 3, 7, 31, 40).map((days) => days * 86_400) }, advance),
+      command('AdvanceClock', { wallet, seconds: fc.integer({ min: 1, max: 40 * 86_400 }) }, advance),
     ],
     { maxCommands, size: 'max', ...(replayPath === undefined ? {} : { replayPath }) },
   ) // prettier-ignore
 }
 
+const often = <Item>(times: number, item: Item): Item[] => Array.from({ length: times }, () => item)
+
 const ago = fc.constantFrom(0, 60, 86_400, 34 * 86_400, 36 * 86_400)
 const dollars = fc.constantFrom(0n, 2n, 5n, 9n, 15n, 40n)
+/** What Paddle does with a charge and what it says; `silent`: nothing yet. */
 const chargeEnds = [
-  'ok',
-  'accepted',
-  'decline',
-  'hard',
-  'unknown',
-  'lateOk',
-  'not_processed',
-  'rejected',
-  'silent',
-  'silentOk',
-] as const
-const chargeEnd = fc.constantFrom(...chargeEnds, 'ok' as const, 'ok' as const)
+  'ok', 'accepted', 'decline', 'hard', 'unknown', 'lateOk', 'not_processed', 'rejected', 'silent', 'silentOk',
+] as const // prettier-ignore
+
+function command<Args extends { wallet: number }>(
+  name: string,
+  args: { [Key in keyof Args]: fc.Arbitrary<Args[Key]> },
+  run: (args: Args) => Command['run'],
+): fc.Arbitrary<ModelCommand> {
+  return fc
+    .record<Args>(args)
+    .map((given) =>
+      commandOn(given.wallet, { name: `${name}(${Object.values(given).join(' ')})`, run: run(given) }),
+    )
+}
 
 function commandOn(index: number, { name, run }: Command): ModelCommand {
   return {
     check: () => true,
     toString: () => name,
     run: async (m, real) => {
-      const w = m.wallets[index]
-      const payer = real.payers[index]
-      if (w === undefined || payer === undefined) throw new Error('there are two wallets')
-      const scene = sceneOf(m, w, real, payer, index)
+      const scene = sceneAt(m, real, index)
+      const { w } = scene
+      const decided = w.lastDecision
       const outcome = await run(scene)
-      const kind = `${name.slice(0, name.indexOf('('))} ${outcome}`
-      real.seen.set(kind, (real.seen.get(kind) ?? 0) + 1)
-      await compare(m, real)
-      m.now += 1_000
-      await real.setClock(new Date(m.now))
+      count(real, `${name.slice(0, name.indexOf('('))} ${outcome}`)
+      if (w.lastDecision !== decided) count(real, `decided ${w.lastDecision}`)
+      if (outcome !== 'nothing') await compare(m, real)
+      await pass(m, real, 1)
     },
   }
 }
 
-function sceneOf(m: Model, w: ModelWallet, real: Real, payer: GivenPayer, wallet: number): Scene {
+async function pass(m: Model, real: Real, seconds: number): Promise<void> {
+  m.now += seconds * 1_000
+  await stopClock(real.db, new Date(m.now))
+}
+
+function count({ seen }: Real, what: string): void {
+  seen.set(what, (seen.get(what) ?? 0) + 1)
+}
+
+function sceneAt(m: Model, real: Real, wallet: number): Scene {
+  const w = m.wallets[wallet]
+  const payer = real.payers[wallet]
+  if (w === undefined || payer === undefined) throw new Error(`there is no wallet ${wallet}`)
   const transact: Scene['transact'] = (work) => real.db.transaction().execute(work)
   return {
     m,
@@ -196,14 +204,14 @@ function sceneOf(m: Model, w: ModelWallet, real: Real, payer: GivenPayer, wallet
 
 // Usage and holds
 
-type Told = { wallet: number; id: number; minutes: number; ago: number; recorded: boolean }
+type Told = { wallet: number; id: number; seconds: number; ago: number; recorded: boolean }
 
 const idOf = (scene: Scene, id: number): string => `call_${scene.payer.workspaceId.slice(3)}_${id}`
 
-function post({ id, minutes, ago, recorded }: Told): Command['run'] {
+function post({ id, seconds, ago, recorded }: Told): Command['run'] {
   return (scene) => {
-    const startedAt = scene.m.now - ago * 1_000 - minutes * 1_000
-    return tell(scene, { id: idOf(scene, id), startedAt, seconds: minutes, recorded })
+    const startedAt = scene.m.now - ago * 1_000 - seconds * 1_000
+    return tell(scene, { id: idOf(scene, id), startedAt, seconds, recorded })
   }
 }
 
@@ -583,9 +591,9 @@ function unfreeze(): Command['run'] {
 
 const phones = ['+14155550101', '+14155550102']
 
-function rent({ which }: { wallet: number; which: number }): Command['run'] {
+function rent({ number }: { wallet: number; number: number }): Command['run'] {
   return async (scene) => {
-    const phone = phones[which] ?? ''
+    const phone = phones[number] ?? ''
     const { outcome } = await scene.underLock(async (trx, wallet) =>
       rentNumber(trx, wallet, { phoneNumber: phone }, await rentalContext(trx, scene)),
     )
@@ -604,7 +612,14 @@ function rentalTick(): Command['run'] {
   }
 }
 
-function cancel({ which, now: atOnce }: { wallet: number; which: number; now: boolean }): Command['run'] {
+function cancel({
+  number: which,
+  atOnce,
+}: {
+  wallet: number
+  number: number
+  atOnce: boolean
+}): Command['run'] {
   return async (scene) => {
     const { m, w, payer, underLock } = scene
     const phoneNumber = phones[which] ?? ''
@@ -626,10 +641,9 @@ async function rentalContext(trx: Tx, { now }: Scene) {
   return { now, prices: await rateBookOf(trx, version) }
 }
 
-function advance({ bySeconds }: { bySeconds: number }): Command['run'] {
+function advance({ seconds }: { wallet: number; seconds: number }): Command['run'] {
   return async ({ m, real }) => {
-    m.now += bySeconds * 1_000
-    await real.setClock(new Date(m.now))
+    await pass(m, real, seconds)
     return 'on'
   }
 }
@@ -684,11 +698,16 @@ function crashBetween({ what }: { wallet: number; what: string }): Command['run'
 
 // What both say
 
-/** The top-up that the model has at that place: both keep them in the order in which they were opened. */
-async function rowOf({ real, payer }: Scene, place: number): Promise<TopUp> {
-  const rows = await listTopUps(real.db, { workspaceId: payer.workspaceId, limit: 1_000 })
-  const row = rows.toReversed()[place]
-  if (row === undefined) throw new Error(`there is no top-up number ${place}`)
+/** What both keep top-ups in: as they were opened, and of one moment what was paid before what is then decided. */
+const asOpened = sql`created_at, source = 'auto_recharge'`
+
+/** The top-up that the model has at that place. */
+async function rowOf({ real, payer: { workspaceId } }: Scene, place: number): Promise<TopUp> {
+  const { rows } = await sql<{ top_up_id: string }>`
+    select top_up_id from top_up where workspace_id = ${workspaceId}
+    order by ${asOpened} limit 1 offset ${place}::int`.execute(real.db)
+  const row = await findTopUp(real.db, { workspaceId, topUpId: rows[0]?.top_up_id ?? '' })
+  if (row === null) throw new Error(`there is no top-up number ${place}`)
   return row
 }
 
@@ -712,7 +731,7 @@ async function compare(m: Model, real: Real): Promise<void> {
       'usage', (select coalesce(jsonb_object_agg(substr(key, 6), state), '{}') from usage_event u
         where u.workspace_id = w.workspace_id and key not like '%#%'),
       'topUps', (select coalesce(jsonb_agg(concat_ws(' ', source, state, amount_micros, credited_micros, submissions)
-          order by created_at), '[]') from top_up t where t.workspace_id = w.workspace_id),
+          order by ${asOpened}), '[]') from top_up t where t.workspace_id = w.workspace_id),
       'recharge', (select concat_ws(' ', last_decision, declines_in_a_row, suspended_at is not null,
           (extract(epoch from cooling_until) * 1000)::bigint) from auto_recharge a where a.workspace_id = w.workspace_id),
       'numbers', (select coalesce(jsonb_agg(concat_ws(' ', phone_number, state, periods_billed,
@@ -724,8 +743,6 @@ async function compare(m: Model, real: Real): Promise<void> {
 }
 
 function saidBy(w: ModelWallet): Record<string, unknown> {
-  const words = (...of: (string | number | bigint | null)[]): string =>
-    of.filter((each) => each !== null).join(' ')
   return {
     balance: String(w.balance),
     held: String(model.heldBy(w)),
@@ -741,19 +758,21 @@ function saidBy(w: ModelWallet): Record<string, unknown> {
   }
 }
 
+function words(...of: (string | number | bigint | null)[]): string {
+  return of.filter((each) => each !== null).join(' ')
+}
+
 /** At the end of a run: all that Paddle took is credited once it has been told, and nothing else is. */
 export async function settleRun(m: Model, real: Real): Promise<void> {
   for (const [index, w] of m.wallets.entries()) {
-    const payer = real.payers[index]
-    if (payer === undefined) continue
-    const scene = sceneOf(m, w, real, payer, index)
+    const scene = sceneAt(m, real, index)
     for (const payment of w.payments) await tellOf(scene, payment)
     const captured = w.payments
       .filter((each) => each.captured)
       .reduce((total, { amount }) => total + amount, 0n)
     const { rows } = await sql<{ credited: bigint }>`
       select coalesce(sum(amount_micros), 0)::bigint as credited from ledger_transaction
-      where kind = 'top_up' and workspace_id = ${payer.workspaceId}`.execute(real.db)
+      where kind = 'top_up' and workspace_id = ${scene.payer.workspaceId}`.execute(real.db)
     expect(rows[0]?.credited).toBe(captured)
   }
   await compare(m, real)

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 
 import { connect } from '../../db/connect.ts'
 import type { Db } from '../../db/schema.ts'
-import { freezeClock } from './frozen-clock.ts'
+import { letClocksStop } from './frozen-clock.ts'
 import { anyCommands, givenRun, settleRun } from './model-commands.ts'
 
 /**
@@ -19,13 +19,13 @@ export async function holdToModel(
   { runs, mostCommands, seed }: { runs: number; mostCommands: number; seed?: number },
 ): Promise<ReadonlyMap<string, number>> {
   const { MODEL_SEED = seed, MODEL_PATH: path, MODEL_REPLAY: replayPath, MODEL_RUNS = runs } = process.env
-  const setClock = await freezeClock(owner)
+  await letClocksStop(owner)
   const db = connect(databaseUrl, { profile: 'operator', name: 'model', poolSize: 1 })
   const seen = new Map<string, number>()
   try {
     await fc.assert(
       fc.asyncProperty(anyCommands(mostCommands, replayPath), async (commands) => {
-        const run = await givenRun(db, setClock, seen)
+        const run = await givenRun(db, seen)
         await fc.asyncModelRun(() => run, commands)
         await settleRun(run.model, run.real)
       }),
