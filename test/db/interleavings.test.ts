@@ -51,12 +51,9 @@ describe('every order of statements finds', () => {
 describe('right in every order', () => {
   test.for([
     'the same payment is credited twice',
-    'two refunds of one payment come, of which only one is covered',
     'two calls ask for the same twenty cents',
     'the same two calls are told over HTTP, in opposite order',
-    'two sweeps settle the rents of one wallet',
     'two sweeps decide a recharge',
-    'two workers claim one charge',
   ])('%s', async (name, { place }) => {
     const found = await explore(place.databaseUrl, pairNamed(name), { most: 60 })
 

@@ -41,7 +41,6 @@ export async function startCrashWires(place: {
     transactions.set(connection, state)
     return state
   }
-  const ends = (text: string): boolean => /^(?:commit|rollback)/.test(text)
 
   const postgres = await startPostgresWire(place.databaseUrl, {
     before: async (statement) => {
@@ -151,6 +150,10 @@ const never = new Promise<never>(() => undefined)
 /** What the relay takes off the outbox it names by number. */
 function isOfRelay(text: string): boolean {
   return text.startsWith('delete from "staged_job"')
+}
+
+function ends(text: string): boolean {
+  return /^(?:commit|rollback)/.test(text)
 }
 
 function shortened(text: string): string {

@@ -153,7 +153,7 @@ type Stage = {
 async function openStage(databaseUrl: string): Promise<Stage> {
   const db = connect(databaseUrl, { profile: 'operator', name: 'stage', poolSize: 2 })
   const curtain = { up: false }
-  let wake: () => void = () => undefined
+  let wake: () => void = idle
   const notify = (): void => wake()
   const open = async (name: string) => {
     const actor: Omit<Actor, 'db'> = {
@@ -200,6 +200,8 @@ async function openStage(databaseUrl: string): Promise<Stage> {
     },
   }
 }
+
+const idle = () => undefined
 
 type Played = { choices: Choice[]; trace: string[]; blocked: boolean; what: string | null }
 

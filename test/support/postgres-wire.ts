@@ -3,8 +3,9 @@
  * again after Postgres has answered and before the client hears that. What lies between two gates is a point in time that a
  * test can choose: to let another session go first, or to let the process die.
  */
-import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+
+import { inTurn, startWire, type Wire } from './wire.ts'
 
 /** What one round trip asks for. */
 export type WireStatement = {
@@ -24,100 +25,63 @@ export type WireGates = {
   after?: (statement: WireStatement, answer: Buffer) => Promise<void> | void
 }
 
-export type PostgresWire = { url: string; close: () => Promise<void> }
-
 /** Shape: statements that a client sends together pass one by one, in their order, as Postgres would do them anyway. */
-export async function startPostgresWire(databaseUrl: string, gates: WireGates): Promise<PostgresWire> {
-  const { hostname, port } = new URL(databaseUrl)
-  const sockets = new Set<Socket>()
-  let connections = 0
-
-  const server = createServer((client) => {
-    const upstream = connect(Number(port), hostname)
-    connections += 1
-    for (const socket of [client, upstream]) {
-      sockets.add(socket)
-      socket.setNoDelay(true)
-      socket.on('error', () => socket.destroy())
-      socket.on('close', () => {
-        sockets.delete(socket)
-        client.destroy()
-        upstream.destroy()
-      })
-    }
-    carry(client, upstream, connections, gates)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-
-  const through = new URL(databaseUrl)
-  through.hostname = '127.0.0.1'
-  through.port = String(typeof address === 'object' && address !== null ? address.port : 0)
-  return {
-    url: through.href,
-    close: async () => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+export async function startPostgresWire(databaseUrl: string, gates: WireGates): Promise<Wire> {
+  return await startWire(databaseUrl, (client, upstream, connection) =>
+    carry(client, upstream, { connection, gates }),
+  )
 }
 
-const idle = () => undefined
-
-function carry(client: Socket, upstream: Socket, connection: number, gates: WireGates): void {
+function carry(
+  client: Socket,
+  upstream: Socket,
+  { connection, gates }: { connection: number; gates: WireGates },
+): void {
   const texts = new Map<string, string>()
-  const waiting: { bytes: Buffer; text: string }[] = []
   let backendPid = 0
-  let started = false
-  let underWay = false
-  let answered: () => void = idle
-  let answer: Buffer[] = []
+  let isStarted = false
+  let underWay: { answer: Buffer[]; answered: (answer: Buffer) => void } | null = null
 
-  const pass = async (): Promise<void> => {
-    underWay = true
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const statement: WireStatement = { ...next, backendPid, connection }
-      await gates.before?.(statement)
-      if (upstream.destroyed) return
-      const done = new Promise<void>((resolve) => {
-        answered = resolve
-      })
-      upstream.write(next.bytes)
-      await done
-      const bytes = Buffer.concat(answer)
-      answer = []
-      await gates.after?.(statement, bytes)
-      if (!client.destroyed) client.write(bytes)
-    }
-    underWay = false
-  }
+  const pass = inTurn(async (asked: { bytes: Buffer; text: string }) => {
+    const statement = { ...asked, backendPid, connection }
+    await gates.before?.(statement)
+    if (upstream.destroyed) return
+    const answer = await new Promise<Buffer>((answered) => {
+      underWay = { answer: [], answered }
+      upstream.write(asked.bytes)
+    })
+    await gates.after?.(statement, answer)
+    if (!client.destroyed) client.write(answer)
+  })
 
   let unit: Buffer[] = []
   let text = ''
   const fromClient = messagesOf({ untyped: 1 }, (type, message) => {
-    if (!started || type === 'X') return void upstream.write(message)
+    if (!isStarted || type === 'X') {
+      upstream.write(message)
+      return
+    }
     unit.push(message)
     text = textOf(type, message, texts) ?? text
-    if (type !== 'S' && type !== 'Q') return
-    waiting.push({ bytes: Buffer.concat(unit), text })
-    unit = []
-    text = ''
-    if (!underWay) void pass()
+    if (type === 'S' || type === 'Q') {
+      pass({ bytes: Buffer.concat(unit), text })
+      unit = []
+      text = ''
+    }
   })
   const fromPostgres = messagesOf({ untyped: 0 }, (type, message) => {
     if (type === 'K') backendPid = message.readUInt32BE(5)
-    if (!started || !underWay) client.write(message)
-    else answer.push(message)
+    if (type === 'Z') isStarted = true
+    if (underWay === null) client.write(message)
+    else underWay.answer.push(message)
     if (type !== 'Z') return
-    started = true
-    answered()
+    underWay?.answered(Buffer.concat(underWay.answer))
+    underWay = null
   })
   client.on('data', fromClient)
   upstream.on('data', fromPostgres)
   // What Postgres says last, such as why it ends the session, is not kept from the client.
-  upstream.on('end', () => client.end(Buffer.concat(answer)))
+  upstream.on('end', () => client.end(Buffer.concat(underWay?.answer ?? [])))
   client.on('end', () => upstream.end())
 }
 

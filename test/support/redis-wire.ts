@@ -2,77 +2,33 @@
  * The wire between a client and Redis, command by command: each one waits at a gate before Redis hears of it, and again after Redis
  * has answered and before the client hears that. The other half of `postgres-wire.ts`.
  */
-import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+
+import { inTurn, startWire, type Wire } from './wire.ts'
 
 export type RedisGates = {
   before?: (command: Buffer) => Promise<void> | void
   after?: (command: Buffer, answer: Buffer) => Promise<void> | void
 }
 
-export type RedisWire = { url: string; close: () => Promise<void> }
-
 /** Shape: commands that a client sends together pass one by one, in their order. Knows no subscriptions. */
-export async function startRedisWire(redisUrl: string, gates: RedisGates): Promise<RedisWire> {
-  const { hostname, port } = new URL(redisUrl)
-  const sockets = new Set<Socket>()
-  const server = createServer((client) => {
-    const upstream = connect(Number(port), hostname)
-    for (const socket of [client, upstream]) {
-      sockets.add(socket)
-      socket.setNoDelay(true)
-      socket.on('error', () => socket.destroy())
-      socket.on('close', () => {
-        sockets.delete(socket)
-        client.destroy()
-        upstream.destroy()
-      })
-    }
-    carry(client, upstream, gates)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  const through = new URL(redisUrl)
-  through.hostname = '127.0.0.1'
-  through.port = String(typeof address === 'object' && address !== null ? address.port : 0)
-  return {
-    url: through.href,
-    close: async () => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+export async function startRedisWire(redisUrl: string, gates: RedisGates): Promise<Wire> {
+  return await startWire(redisUrl, (client, upstream) => carry(client, upstream, gates))
 }
 
 function carry(client: Socket, upstream: Socket, gates: RedisGates): void {
-  const waiting: Buffer[] = []
-  let underWay = false
-  let answered: (answer: Buffer) => void = (answer) => void client.write(answer)
-
-  const pass = async (): Promise<void> => {
-    underWay = true
-    for (let command = waiting.shift(); command !== undefined; command = waiting.shift()) {
-      await gates.before?.(command)
-      if (upstream.destroyed) return
-      const answer = new Promise<Buffer>((resolve) => {
-        answered = resolve
-      })
+  let answered: (answer: Buffer) => void = (unasked) => void client.write(unasked)
+  const pass = inTurn(async (command: Buffer) => {
+    await gates.before?.(command)
+    if (upstream.destroyed) return
+    const answer = await new Promise<Buffer>((resolve) => {
+      answered = resolve
       upstream.write(command)
-      const bytes = await answer
-      await gates.after?.(command, bytes)
-      if (!client.destroyed) client.write(bytes)
-    }
-    underWay = false
-  }
-  client.on(
-    'data',
-    valuesOf((command) => {
-      waiting.push(command)
-      if (!underWay) void pass()
-    }),
-  )
+    })
+    await gates.after?.(command, answer)
+    if (!client.destroyed) client.write(answer)
+  })
+  client.on('data', valuesOf(pass))
   upstream.on(
     'data',
     valuesOf((answer) => answered(answer)),

@@ -15,6 +15,7 @@ export type ModelTopUp = {
   amount: bigint
   credited: bigint
   submissions: number
+  givenBack: number
   createdAt: number
   sentAt: number | null
   dueAt: number
@@ -191,7 +192,7 @@ export function openTopUp(
   amount: bigint,
 ): ModelTopUp {
   const topUp: ModelTopUp = {
-    source, amount, state: 'ready', credited: 0n, submissions: 0, createdAt: m.now, sentAt: null, dueAt: m.now, tries: 0,
+    source, amount, state: 'ready', credited: 0n, submissions: 0, givenBack: 0, createdAt: m.now, sentAt: null, dueAt: m.now, tries: 0,
     boundTo: null,
   } // prettier-ignore
   w.topUps.push(topUp)
@@ -238,7 +239,12 @@ export function answer(m: Model, w: ModelWallet, t: ModelTopUp, submission: numb
   if (!from.includes(t.state)) return
   if (said === 'not_processed') {
     const waitMs = Math.min(30 * second * 2 ** Math.min(t.tries, 10), 1_800 * second)
-    Object.assign(t, { state: 'ready', dueAt: m.now + waitMs, tries: t.tries + 1 })
+    Object.assign(t, {
+      state: 'ready',
+      dueAt: m.now + waitMs,
+      tries: t.tries + 1,
+      givenBack: t.givenBack + 1,
+    })
   } else if (said === 'rejected') {
     t.state = 'failed'
     if (t.source === 'auto_recharge' && w.policy !== null) w.suspended = true
@@ -282,7 +288,7 @@ export function tellPayment(m: Model, w: ModelWallet, payment: Payment): string 
 export function missSearch(m: Model, t: ModelTopUp): void {
   const age = m.now - (t.sentAt ?? t.createdAt)
   if (t.state === 'unknown' && age >= quietPeriodMs) {
-    const isSentAgain = t.submissions < 2 && t.amount <= 1_000_000_000n
+    const isSentAgain = t.submissions - t.givenBack < 2 && t.amount <= 1_000_000_000n
     Object.assign(t, isSentAgain ? { state: 'ready', dueAt: m.now } : { state: 'needs_review' })
   } else if (t.state === 'processing' && age > day) t.state = 'needs_review'
 }
