@@ -108,9 +108,9 @@ export function anyCommands(maxCommands: number, replayPath?: string) {
       command('LateCapture', { wallet, id }, lateCapture),
       command('SetPolicy', { wallet, enabled: fc.constantFrom(true, true, true, false), threshold: dollars, topUp: fc.constantFrom(5n, 20n, 2_000n), dailyLimit: fc.integer({ min: 1, max: 3 }), cap: fc.constantFrom(null, null, 25n) }, setPolicy),
       ...often(2, command('Threshold', { wallet, by: fc.constantFrom(-1n, 0n, 1n) }, threshold)),
-      ...often(5, command('Charge', { wallet, end: fc.constantFrom(...chargeEnds) }, charge)),
-      command('LateAnswer', { wallet, said: fc.constantFrom<Answer>('accepted', 'unknown') }, lateAnswer),
-      ...often(3, command('Search', { wallet, which, sees: fc.constantFrom(true, false, false) }, search)),
+      ...often(5, command('Charge', { wallet, end: fc.constantFrom(...chargeEnds), waits: fc.boolean() }, charge)),
+      ...often(2, command('LateAnswer', { wallet, said: fc.constantFrom<Answer>('accepted', 'unknown') }, lateAnswer)),
+      ...often(3, command('Search', { wallet, which, after: fc.constantFrom(0, 900), sees: fc.constantFrom(true, false, false) }, search)),
       command('TopUpByCard', { wallet }, topUpByCard),
       command('Checkout', { wallet, dollars: fc.constantFrom(5n, 50n) }, checkout),
       ...often(2, command('Webhook', { wallet, which, dup: fc.boolean() }, webhook)),
@@ -191,7 +191,9 @@ function sceneAt(m: Model, real: Real, wallet: number): Scene {
     real,
     payer,
     wallet,
-    now: new Date(m.now),
+    get now() {
+      return new Date(m.now)
+    },
     transact,
     underLock: (work) =>
       transact(async (trx) => {
@@ -388,13 +390,16 @@ function topUpByCard(): Command['run'] {
   }
 }
 
+type Submission = { wallet: number; end: (typeof chargeEnds)[number]; waits: boolean }
+
 /** Everything that may become of a charge: what Paddle does with it, what it says, and whether anybody hears that. */
-function charge({ end }: { wallet: number; end: (typeof chargeEnds)[number] }): Command['run'] {
+function charge({ end, waits }: Submission): Command['run'] {
   return async (scene) => {
     const { m, w, real } = scene
     const place = w.topUps.findIndex((t) => t.state === 'ready')
     const topUp = w.topUps[place]
     if (topUp === undefined) return 'nothing'
+    if (waits && topUp.dueAt > m.now) await pass(m, real, (topUp.dueAt - m.now) / 1_000)
     // Sent once before: asked for first.
     if (topUp.sentAt !== null && (await tellAllOf(scene, topUp)) > 0) return 'found'
     const claimed = await claimCharge(real.db, await rowOf(scene, place), timing)
@@ -454,8 +459,10 @@ function lateAnswer({ wallet, said }: { wallet: number; said: Answer }): Command
   }
 }
 
+type Look = { wallet: number; which: number; after: number; sees: boolean }
+
 /** The charge worker's look at a charge whose end is open. Paddle's list may be late, and not show what is there. */
-function search({ which, sees }: { wallet: number; which: number; sees: boolean }): Command['run'] {
+function search({ which, after, sees }: Look): Command['run'] {
   return async (scene) => {
     const { m, w, real } = scene
     const open = w.topUps.filter(({ state }) =>
@@ -463,6 +470,7 @@ function search({ which, sees }: { wallet: number; which: number; sees: boolean 
     )
     const topUp = pick(open, which)
     if (topUp === undefined) return 'nothing'
+    await pass(m, real, after)
     const row = await rowOf(scene, w.topUps.indexOf(topUp))
     if (topUp.state === 'submitting') {
       await suspectCharge(real.db, row, timing)
