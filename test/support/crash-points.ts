@@ -3,8 +3,8 @@
  * answer that it has not heard yet. The messages are found on the wires to Postgres, Redis and Paddle, so no point depends on what
  * the code says about itself, and what is written tomorrow has its points as well.
  *
- * Inside a transaction only its commit has a point after it: a process that dies before the next statement, or after this one,
- * leaves the same behind, a transaction that Postgres rolls back.
+ * Points are one death where nothing outside the process tells them apart: an answer that nobody hears and the next message; and
+ * everything in a transaction before its commit, because Postgres rolls back whatever of it there was.
  */
 import { startHttpWire } from './http-wire.ts'
 import { startPostgresWire, type WireStatement } from './postgres-wire.ts'
@@ -15,131 +15,133 @@ export type CrashWires = {
   redisUrl: string
   paddleUrl: string
   /**
-   * Counts the points of work that names one of `subjects`, from now on, and kills at the one that is asked for; at none where it is null.
+   * From now on: names the points of work in whose messages one of `subjects` is, and kills at the one that is named `at`; at none
+   * where it is null.
    */
-  arm: (subjects: readonly string[], options: { at: number | null; kill: () => Promise<void> }) => Armed
+  arm: (subjects: readonly string[], options: { at: string | null; kill: () => Promise<void> }) => Fuse
   disarm: () => void
   close: () => Promise<void>
 }
 
-export type Armed = {
-  /** What each point was, in their order: `before commit`. */
-  points: string[]
-  /** Resolves when the process is dead, with the point at which it died. */
-  died: Promise<string>
+/** `isApart`: a death of its own, and not the same as the one before it or as the one before the commit. */
+export type CrashPoint = { name: string; isApart: boolean }
+
+export type Fuse = {
+  /** In their order: `before commit`, `after moveToActive (2)`. */
+  points: readonly CrashPoint[]
+  /** Resolves when the process is dead. */
+  died: Promise<void>
 }
 
-export async function startCrashWires(place: {
-  databaseUrl: string
-  redisUrl: string
-  paddleUrl: string
-}): Promise<CrashWires> {
-  let fuse: Fuse | null = null
-  const transactions = new Map<number, { isOpen: boolean; isOurs: boolean }>()
-  const stateOf = ({ connection }: WireStatement) => {
-    const state = transactions.get(connection) ?? { isOpen: false, isOurs: false }
-    transactions.set(connection, state)
-    return state
+/** `scripts`: the names of Redis scripts by their digest. */
+export async function startCrashWires(
+  place: { databaseUrl: string; redisUrl: string; paddleUrl: string },
+  scripts: ReadonlyMap<string, string>,
+): Promise<CrashWires> {
+  let fuse: LiveFuse | null = null
+  const isAbout = (message: Buffer | string): boolean => fuse?.isAbout(message) === true
+  const before = async (what: string, isUndone = false): Promise<void> => {
+    const isApart = !isUndone && fuse?.points.at(-1)?.name.startsWith('after ') !== true
+    await fuse?.reach(`before ${what}`, isApart)
+  }
+  const after = async (what: string): Promise<void> => {
+    await fuse?.reach(`after ${what}`, true)
   }
 
+  const sessions = new Map<number, { isOpen: boolean; isOurs: boolean }>()
+  const sessionOf = ({ connection }: WireStatement) => {
+    const session = sessions.get(connection) ?? { isOpen: false, isOurs: false }
+    sessions.set(connection, session)
+    return session
+  }
   const postgres = await startPostgresWire(place.databaseUrl, {
     before: async (statement) => {
-      const state = stateOf(statement)
-      if (/^(?:begin|start transaction)/.test(statement.text))
-        Object.assign(state, { isOpen: true, isOurs: false })
-      const isOurs = fuse?.concerns(statement.bytes) === true || isOfRelay(statement.text)
-      if (isOurs) state.isOurs = state.isOpen
-      if (isOurs || state.isOurs) await fuse?.reach(`before postgres ${shortened(statement.text)}`)
+      const session = sessionOf(statement)
+      if (/^(?:begin|start transaction)/.test(statement.text)) session.isOpen = true
+      session.isOurs ||= isAbout(statement.bytes) || isOfRelay(statement.text)
+      const isUndone = session.isOpen && !ends(statement)
+      if (session.isOurs) await before(statementName(statement.text), isUndone)
     },
     after: async (statement, answer) => {
-      const state = stateOf(statement)
-      const isOurs = state.isOurs || fuse?.concerns(statement.bytes) === true || isOfRelay(statement.text)
-      const isNews = !state.isOpen && fuse?.concerns(answer) === true
-      if (isNews || (isOurs && (ends(statement.text) || !state.isOpen))) {
-        await fuse?.reach(`after postgres ${shortened(statement.text)}`)
-      }
-      if (state.isOpen && fuse?.concerns(answer) === true) state.isOurs = true
-      if (ends(statement.text)) Object.assign(state, { isOpen: false, isOurs: false })
+      const session = sessionOf(statement)
+      if (ends(statement)) session.isOpen = false
+      session.isOurs ||= isAbout(answer)
+      const { isOurs } = session
+      if (!session.isOpen) session.isOurs = false
+      if (isOurs && !session.isOpen) await after(statementName(statement.text))
     },
   })
   const redis = await startRedisWire(place.redisUrl, {
     before: async (command) => {
-      if (fuse?.concerns(command) === true) await fuse.reach(`before redis ${nameOf(command)}`)
+      const name = commandName(command, scripts)
+      if (name !== null && isAbout(command)) await before(name)
     },
     after: async (command, answer) => {
-      if (fuse?.concerns(command) === true || fuse?.concerns(answer) === true) {
-        await fuse.reach(`after redis ${nameOf(command)}`)
-      }
+      const name = commandName(command, scripts)
+      if (name !== null && (isAbout(command) || isAbout(answer))) await after(name)
     },
   })
   const paddle = await startHttpWire(place.paddleUrl, {
     before: async (asked) => {
-      if (fuse?.concerns(Buffer.from(asked)) === true) await fuse.reach(`before paddle ${lineOf(asked)}`)
+      if (isAbout(asked)) await before(requestName(asked))
     },
     after: async (asked, answer) => {
-      if (fuse?.concerns(Buffer.from(asked)) === true || fuse?.concerns(answer) === true) {
-        await fuse.reach(`after paddle ${lineOf(asked)}`)
-      }
+      if (isAbout(asked) || isAbout(answer)) await after(requestName(asked))
     },
   })
+  const disarm = (): void => {
+    fuse = null
+  }
   return {
     databaseUrl: postgres.url,
     redisUrl: redis.url,
     paddleUrl: paddle.url,
     arm: (subjects, { at, kill }) => {
-      const armed = createFuse(subjects, {
-        at,
-        kill: async () => {
-          await kill()
-          // Whoever takes its place takes up what it left, and is not to die of it.
-          fuse = null
-        },
+      fuse = createFuse(subjects, at, async () => {
+        await kill()
+        // Whoever takes its place takes up what it left, and is not to die of it.
+        disarm()
       })
-      fuse = armed
-      return armed
+      return fuse
     },
-    disarm: () => {
-      fuse = null
-    },
+    disarm,
     close: async () => {
       await Promise.all([postgres.close(), redis.close(), paddle.close()])
     },
   }
 }
 
-type Fuse = Armed & {
-  concerns: (bytes: Buffer) => boolean
-  reach: (point: string) => Promise<void>
+type LiveFuse = Fuse & {
+  isAbout: (message: Buffer | string) => boolean
+  reach: (point: string, isApart: boolean) => Promise<void>
 }
 
-function createFuse(
-  subjects: readonly string[],
-  { at, kill }: { at: number | null; kill: () => Promise<void> },
-): Fuse {
+function createFuse(subjects: readonly string[], at: string | null, kill: () => Promise<void>): LiveFuse {
   const names = new Set(subjects)
-  const points: string[] = []
+  const times = new Map<string, number>()
+  const points: CrashPoint[] = []
+  const { promise: died, resolve: hasDied } = Promise.withResolvers<void>()
   let isBurnt = false
-  let tell: (point: string) => void = () => undefined
-  const died = new Promise<string>((resolve) => {
-    tell = resolve
-  })
   return {
     points,
     died,
-    concerns: (bytes) => {
-      const text = bytes.toString('latin1')
+    isAbout: (message) => {
+      const text = typeof message === 'string' ? message : message.toString('latin1')
       if (![...names].some((name) => text.includes(name))) return false
-      // What is made on the way has names of its own, and is part of it.
+      // A top-up that is made on the way has a name of its own, and is part of it.
       for (const [name] of text.matchAll(/topup_[0-9a-z]{20,}/g)) names.add(name)
       return true
     },
-    reach: async (point) => {
+    reach: async (what, isApart) => {
       if (isBurnt) return await never
-      points.push(point)
-      if (points.length !== at) return undefined
+      const time = (times.get(what) ?? 0) + 1
+      times.set(what, time)
+      const name = time === 1 ? what : `${what} (${time})`
+      points.push({ name, isApart })
+      if (name !== at) return undefined
       isBurnt = true
       await kill()
-      tell(point)
+      hasDied()
       return await never
     },
   }
@@ -147,31 +149,33 @@ function createFuse(
 
 const never = new Promise<never>(() => undefined)
 
+function ends({ text }: WireStatement): boolean {
+  return /^(?:commit|rollback)/.test(text)
+}
+
 /** What the relay takes off the outbox it names by number. */
 function isOfRelay(text: string): boolean {
   return text.startsWith('delete from "staged_job"')
 }
 
-function ends(text: string): boolean {
-  return /^(?:commit|rollback)/.test(text)
+/** The name that a statement has in a comment, or what it does to its first table: `insert top_up`. */
+function statementName(text: string): string {
+  const named = /^\s*\/\* ([a-z-]+) \*\//.exec(text)
+  const [, verb, table] = /^\s*(\w+)(?:[^]*?\b(?:from|into|update)\s+"?(\w+))?/.exec(text) ?? []
+  return named?.[1] ?? [verb, table].filter(Boolean).join(' ')
 }
 
-function shortened(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').slice(0, 60)
+/** Sent by the clock, whatever the handler does: a lock is renewed, lost jobs are looked for. */
+const sentByTheClock = new Set(['extendLock', 'extendLocks', 'moveStalledJobsToWait'])
+
+function commandName(command: Buffer, scripts: ReadonlyMap<string, string>): string | null {
+  const [, , verb = '', , digest = ''] = command.toString('latin1').split('\r\n', 5)
+  const name = verb.startsWith('eval') ? (scripts.get(digest) ?? verb) : verb
+  return sentByTheClock.has(name) ? null : name
 }
 
-function nameOf(command: Buffer): string {
-  const parts = command.toString('latin1').split('\r\n')
-  const name = (parts[2] ?? '').toLowerCase()
-  const queue = /\{[^}]*\}:([a-z-]+)/.exec(parts.join(' '))?.[1] ?? ''
-  return `${name} ${queue}`.trim()
-}
-
-function lineOf(asked: string): string {
-  return asked
-    .replaceAll(/\?.*/g, '')
-    .replaceAll(/[a-z]+_[0-9a-z]{10,}/g, '{id}')
-    .split(' ')
-    .slice(0, 2)
-    .join(' ')
+/** `POST /subscriptions/{id}/charge` */
+function requestName(asked: string): string {
+  const [method, path = ''] = asked.split(' ', 2)
+  return `${method} ${path.replace(/\?.*/, '').replaceAll(/[a-z]+_[0-9a-z]{10,}/g, '{id}')}`
 }

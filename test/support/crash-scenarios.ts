@@ -23,20 +23,22 @@ import { signatureOf } from './paddle-sender.ts'
 /** $0.18: a minute to the United States. */
 const callMicros = 180_000n
 
+export const enqueuedCall = scenario({
+  name: 'a call that telephony enqueued',
+  process: 'workers',
+  given: async ({ db }) => aCall(await givenWorkspace(db)),
+  names: ({ workspaceId, callId }) => [
+    workspaceId,
+    callId,
+    jobOf(callEnded, aCall(workspaceId, { callId })).jobId,
+  ],
+  begin: (stage, call) => add(stage, jobOf(callEnded, call)),
+  isDone: ({ db }, { workspaceId }) => isBalance(db, workspaceId, 10_000_000n - callMicros),
+  check: ({ db }, { workspaceId, callId }) => expectBooked(db, workspaceId, [`call/${callId}`]),
+})
+
 export const workerScenarios: Scenario<never>[] = [
-  scenario({
-    name: 'a call that telephony enqueued',
-    process: 'workers',
-    given: async ({ db }) => aCall(await givenWorkspace(db)),
-    names: ({ workspaceId, callId }) => [
-      workspaceId,
-      callId,
-      jobOf(callEnded, aCall(workspaceId, { callId })).jobId,
-    ],
-    begin: (stage, call) => add(stage, jobOf(callEnded, call)),
-    isDone: ({ db }, { workspaceId }) => isBalance(db, workspaceId, 10_000_000n - callMicros),
-    check: ({ db }, { workspaceId, callId }) => expectBooked(db, workspaceId, [`call/${callId}`]),
-  }),
+  enqueuedCall,
   scenario({
     name: 'a call that was told over HTTP, from the outbox to the ledger',
     process: 'workers',
