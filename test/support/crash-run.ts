@@ -104,7 +104,10 @@ async function performOn<Subject>(
   if (at !== null) begun.catch(() => undefined)
   const lived = untilQuiet(points, () => isOver.signal.aborted || work.isDone(stage, subject))
   try {
-    const hasDied = await Promise.race([died.then(() => true), lived.then(() => false)])
+    await Promise.race([died, lived])
+    // Whoever has come to that point is dying, although what it did before may be all that was to be done.
+    const hasDied = points.some(({ name }) => name === at)
+    if (hasDied) await died
     if (!hasDied) await begun
     return { points: [...points], hasDied }
   } catch (error) {
