@@ -40,8 +40,8 @@ export async function takeInUsage(
       fresh.push(arrival)
     }
   }
-  const standing = await receive(trx, workspaceId, fresh)
-  const accepted = new Set(fresh)
+  const { received, standing } = await receive(trx, workspaceId, fresh)
+  const accepted = new Set(fresh.filter((arrival) => received.has(usageName(arrival))))
   return arrivals.map((arrival) => {
     const stands = standing.get(usageName(arrival)) ?? before.get(usageName(arrival))
     if (stands !== undefined && stands.payloadHash !== arrival.payloadHash) return 'contradicts'
@@ -55,9 +55,9 @@ async function receive(
   trx: Tx,
   workspaceId: string,
   fresh: readonly UsageArrival[],
-): Promise<Map<string, KnownUsage>> {
-  if (fresh.length === 0) return new Map()
+): Promise<{ received: Set<string>; standing: Map<string, KnownUsage> }> {
+  if (fresh.length === 0) return { received: new Set(), standing: new Map() }
   const received = await receiveUsage(trx, fresh)
-  if (received > 0) await stageJob(trx, workspaceId, jobOf(usageReceived, {}))
-  return await findUsage(trx, fresh)
+  if (received.size > 0) await stageJob(trx, workspaceId, jobOf(usageReceived, {}))
+  return { received, standing: await findUsage(trx, fresh) }
 }

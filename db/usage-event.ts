@@ -44,11 +44,11 @@ export async function findUsage(db: Db, arrivals: readonly UsageArrival[]): Prom
 /**
  * Takes events in: from here on each is posted exactly once, whatever Redis does. Ring with `usage-received` afterwards.
  *
- * Shape: how many are new. An event that is there already is left as it is; a malformed arrival is taken in as well and
- *        set aside when it is posted.
+ * Shape: those that are new, by `usageName`. An event that is there already is left as it is; a malformed arrival is taken in
+ *        as well and set aside when it is posted.
  */
-export async function receiveUsage(db: Db, arrivals: readonly UsageArrival[]): Promise<number> {
-  const result = await sql`
+export async function receiveUsage(db: Db, arrivals: readonly UsageArrival[]): Promise<Set<string>> {
+  const { rows } = await sql<{ workspace_id: string; key: string }>`
     insert into usage_event (workspace_id, key, kind, payload, payload_hash, state, received_at)
     select workspace_id, key, kind, payload::json, payload_hash, 'received',
       least(received_at, date_trunc('milliseconds', clock_timestamp()))
@@ -61,8 +61,9 @@ export async function receiveUsage(db: Db, arrivals: readonly UsageArrival[]): P
       ${instantArray(arrivals.map((arrival) => arrival.receivedAt))}::timestamptz[]
     ) as arrived (workspace_id, key, kind, payload, payload_hash, received_at)
     order by workspace_id, key
-    on conflict do nothing`.execute(db)
-  return Number(result.numAffectedRows ?? 0n)
+    on conflict do nothing
+    returning workspace_id, key`.execute(db)
+  return new Set(rows.map((row) => usageName({ workspaceId: row.workspace_id, key: row.key })))
 }
 
 /** Events that nobody has posted yet, oldest first; `after` is the last one of the page before. */

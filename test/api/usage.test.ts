@@ -2,12 +2,15 @@
 import { sql } from 'kysely'
 import { describe, expect } from 'vitest'
 
-import { listReceivedUsage } from '../../db/usage-event.ts'
+import type { Db } from '../../db/schema.ts'
+import { listReceivedUsage, receiveUsage } from '../../db/usage-event.ts'
 import { findBalance } from '../../db/wallet.ts'
-import { test } from '../support/api-server.ts'
+import { test, type ApiAnswer } from '../support/api-server.ts'
 import { countUsage } from '../support/books.ts'
 import { aCall, aMessage, callArrival, newId } from '../support/given.ts'
 import { post } from '../support/given-calls.ts'
+import { whileHeld } from '../support/held.ts'
+import { until } from '../support/until.ts'
 
 describe('POST /v1/usage', () => {
   test('takes in what is good, answers for each event, and rings once', async ({ api, db }) => {
@@ -174,6 +177,36 @@ describe('POST /v1/usage', () => {
     expect(await countUsage(db, other.workspaceId)).toEqual({})
   })
 
+  test.for([
+    { told: 'the same', seconds: 60, second: { status: 202, body: { accepted: 0, duplicate: 1 } } },
+    {
+      told: 'something else',
+      seconds: 61,
+      second: { status: 409, body: { error: { code: 'usage_contradicts' } } },
+    },
+  ])(
+    'accepts one of two requests at once that tell $told of one call',
+    async ({ seconds, second }, { ownApi: api, ownDb: db }) => {
+      const call = { kind: 'call', ...aCall(api.workspaceId) }
+
+      // Both have looked and found no such call when the first of them may write it.
+      const { asked } = await whileHeld(
+        db,
+        (trx) => receiveUsage(trx, [callArrival(call)]),
+        async () => {
+          const events = [call, { ...call, durationSeconds: seconds }]
+          const asked = events.map((event) => api.post('/v1/usage', { body: { events: [event] } }))
+          await until('both wait', async () => (await countWaiting(db)) === 2)
+          return { asked }
+        },
+      )
+      const answers = (await Promise.all(asked)).toSorted((one, other) => acceptedBy(other) - acceptedBy(one))
+
+      expect(answers).toMatchObject([{ status: 202, body: { accepted: 1, duplicate: 0 } }, second])
+      expect(await countUsage(db, api.workspaceId)).toEqual({ received: 1 })
+    },
+  )
+
   test('waits for no wallet, and says 503 when Postgres does not take it', async ({
     ownApi: api,
     ownDb: db,
@@ -193,3 +226,13 @@ describe('POST /v1/usage', () => {
     expect(taken).toMatchObject({ status: 202, body: { accepted: 1 } })
   })
 })
+
+async function countWaiting(db: Db): Promise<number> {
+  const { rows } = await sql`
+    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(db)
+  return rows.length
+}
+
+function acceptedBy({ body }: ApiAnswer): number {
+  return Number(Reflect.get(Object(body), 'accepted') ?? 0)
+}

@@ -21,7 +21,7 @@ export async function givenWorkspace(db: Db, workspaceId = newWorkspaceId()): Pr
 }
 
 /** A call that ended a minute ago; one minute to the United States, not recorded: $0.18. */
-export function aCall(workspaceId: string, call: Record<string, unknown> = {}) {
+export function aCall<Id extends string>(workspaceId: Id, call: Record<string, unknown> = {}) {
   return {
     callId: newId('call'),
     workspaceId,

@@ -120,7 +120,8 @@ function priceOf({ to, durationSeconds, recorded }: TrafficCall): bigint {
 }
 
 /** A linear congruential generator: good enough to mix, the same everywhere. */
-function randomNumbers(seed: number): () => number {
+/** Between 0 and 1, the same for the same seed. */
+export function randomNumbers(seed: number): () => number {
   let state = BigInt(seed)
   return () => {
     state = (state * 6_364_136_223_846_793_005n + 1_442_695_040_888_963_407n) % 2n ** 64n
