@@ -271,7 +271,7 @@ async function startOrphans(dataDirectory: string): Promise<number[]> {
       redisEnvironment(redis.libraryDirectories),
     ),
   ]
-  await expect.poll(() => serversIn(dataDirectory), { timeout: 10_000 }).toEqual(expect.arrayContaining(pids))
+  await expect.poll(() => serversIn(dataDirectory), { timeout: 60_000 }).toEqual(expect.arrayContaining(pids))
   return pids
 }
 
@@ -292,7 +292,7 @@ async function pidOfTheDead(): Promise<number> {
 async function serversLeftIn(dataDirectory: string): Promise<number[]> {
   if (process.platform !== 'linux') return []
   return vi.waitUntil(async () => ((await serversIn(dataDirectory)).length === 0 ? [] : null), {
-    timeout: 10_000,
+    timeout: 60_000,
   })
 }
 
