@@ -11,7 +11,7 @@ const runs = new Map<string, CrashRun>()
 for (const work of [...workerScenarios, ...apiScenarios]) {
   test.concurrent(
     `${work.name}: a process dies at each of its points`,
-    { timeout: 580_000 },
+    { timeout: 1_200_000 },
     async ({ ownPlace, ownDb, ownQueueNamed, redis }) => {
       const stage = await openStage({ place: ownPlace, db: ownDb, redis, queueNamed: ownQueueNamed })
       try {
