@@ -8,6 +8,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
+    // Of tests in one file that say they may: they wait for processes most of the time.
+    maxConcurrency: 3,
     // Files follow each other in one process: importing a file of ours does nothing, and reading all of them anew, with pg,
     // Kysely, BullMQ, Fastify, zod and Paddle's SDK, cost more than most files' tests do.
     isolate: false,

@@ -11,7 +11,7 @@ const runs = new Map<string, CrashRun>()
 for (const work of [...workerScenarios, ...apiScenarios]) {
   test.concurrent(
     `${work.name}: a process dies at each of its points`,
-    { timeout: 580_000 },
+    { timeout: 1_200_000 },
     async ({ ownPlace, ownDb, ownQueueNamed, redis }) => {
       const stage = await openStage({ place: ownPlace, db: ownDb, redis, queueNamed: ownQueueNamed })
       try {
@@ -19,7 +19,7 @@ for (const work of [...workerScenarios, ...apiScenarios]) {
         runs.set(work.name, run)
 
         expect(run.missed).toEqual([])
-        expect(run.died.length).toBeGreaterThan(2)
+        expect(run.died.length).toBeGreaterThan(1)
         expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
       } finally {
         await stage.close()
