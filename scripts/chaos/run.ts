@@ -199,17 +199,20 @@ async function injectUnderLoad(
   const triedBefore = driver.counts.httpFailures + driver.counts.queueFailures
   const postedBefore = await countPosted(stage)
   const fromMs = performance.now() - startedAt
-  const seen = await fault.inject(scene)
+  // What kept it from happening makes it void; that the rest goes on after it is judged in the end.
+  const seen = await fault.inject(scene).catch((error: unknown) => `it could not be done: ${String(error)}`)
   const untilMs = performance.now() - startedAt
-  const unseen = Object.entries(seen).filter(([, times]) => !(times > 0))
+  const unseen = typeof seen === 'string' ? [] : Object.entries(seen).filter(([, times]) => !(times > 0))
   const sentMeanwhile = driver.counts.sent - sentBefore
   const tried = driver.counts.httpFailures + driver.counts.queueFailures - triedBefore
   const voidBecause =
-    unseen.length > 0
-      ? `never seen: ${unseen.map(([name]) => name).join(', ')}`
-      : wasUnderWay && sentMeanwhile + tried > 0
-        ? null
-        : 'no load was under way'
+    typeof seen === 'string'
+      ? seen
+      : unseen.length > 0
+        ? `never seen: ${unseen.map(([name]) => name).join(', ')}`
+        : wasUnderWay && sentMeanwhile + tried > 0
+          ? null
+          : 'no load was under way'
   const { name, family, title } = fault
   return {
     name,
@@ -217,7 +220,7 @@ async function injectUnderLoad(
     title,
     fromMs,
     untilMs,
-    seen,
+    seen: typeof seen === 'string' ? {} : seen,
     sentMeanwhile,
     postedMeanwhile: (await countPosted(stage)) - postedBefore,
     voidBecause,

@@ -211,8 +211,8 @@ export async function holds(
 }
 
 /**
- * A look at Postgres that may come while it is away, or while the machine is too busy to answer: the same look again. Only for what
- * we look at; what is under test gets no help.
+ * A look at Postgres or Redis that may come while it is away, or while the machine is too busy to answer: the same look again. Only
+ * for what we look at and bring about; what is under test gets no help.
  */
 export async function lookAgain<Result>(look: () => Promise<Result>): Promise<Result> {
   const until = performance.now() + lookWithinMs
