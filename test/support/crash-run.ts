@@ -49,49 +49,46 @@ export function scenario<Subject>(of: Scenario<Subject>): Scenario<never> {
   return of as unknown as Scenario<never>
 }
 
-export type CrashRun = {
-  /** Every point of the work when nobody dies. */
-  points: readonly CrashPoint[]
-  /** Those at which a process died. */
-  died: string[]
-  /** Those that no process came to although it was tried twice: what comes first is not always the same. */
-  missed: string[]
-}
-
-/** Shape: at the points named `only`; at all of them without it. */
-export async function dieEverywhere<Subject>(
+/** Every point of the work when nobody dies. */
+export async function findPoints<Subject>(
   stage: Stage,
   work: Scenario<Subject>,
-  { only }: { only?: readonly string[] } = {},
-): Promise<CrashRun> {
+): Promise<readonly CrashPoint[]> {
+  // What a process reads once and remembers, it has read after this; so will those that are to die, which take something up first.
+  await perform(stage, work, await work.given(stage), null)
+  const subject = await work.given(stage)
+  const { points } = await perform(stage, work, subject, null)
+  await work.check(stage, subject)
+  return points
+}
+
+/** Shape: the points that no process came to although it was tried twice, because what comes first is not always the same. */
+export async function dieAt<Subject>(
+  stage: Stage,
+  work: Scenario<Subject>,
+  points: readonly string[],
+): Promise<{ missed: string[] }> {
   const subjects: Subject[] = []
-  const perform = async (at: string | null) => {
-    const subject = await work.given(stage)
-    subjects.push(subject)
-    return { subject, ...(await performOn(stage, work, subject, at)) }
-  }
-  // What a process reads once and remembers, it has read then: so will those that are to die, which have taken something up.
-  await perform(null)
-  const { points } = await perform(null)
-  const run: CrashRun = { points, died: [], missed: [] }
-  for (const point of only ?? points.filter((each) => each.isApart).map((each) => each.name)) {
+  const missed: string[] = []
+  for (const point of points) {
     let hasDied = false
     for (let time = 1; time <= 2 && !hasDied; time += 1) {
-      const performed = await perform(point)
-      hasDied = performed.hasDied
-      if (hasDied) await takeUp(stage, work, performed.subject, point)
-      await work.check(stage, performed.subject)
+      const subject = await work.given(stage)
+      subjects.push(subject)
+      hasDied = (await perform(stage, work, subject, point)).hasDied
+      if (hasDied) await takeUp(stage, work, subject, point)
+      await work.check(stage, subject)
     }
-    run[hasDied ? 'died' : 'missed'].push(point)
+    if (!hasDied) missed.push(point)
   }
   // Nor did anything come of it later.
   await untilQueuesAreEmpty(stage)
   for (const subject of subjects) await work.check(stage, subject)
-  return run
+  return { missed }
 }
 
 /** Shape: whether a process died at that point, which is before the work is done and nothing is said about it any more. */
-async function performOn<Subject>(
+async function perform<Subject>(
   stage: Stage,
   work: Scenario<Subject>,
   subject: Subject,
