@@ -134,7 +134,7 @@ describe('the queues are shown', () => {
       ].map(async (url) => (await ask(server, 'GET', url)).body),
     )
 
-    expect(texts.join('\n')).not.toMatch(/415|555|ann@|aaaa|abc/)
+    expect(texts.join('\n')).not.toMatch(/415\D?555|ann@|a{9}|\babc\b/)
     expect(texts[0]).toContain('call_1')
     expect(texts[0]).toContain('61')
   })

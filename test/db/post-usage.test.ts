@@ -270,7 +270,7 @@ describe('under concurrency', () => {
     const received = await receiveUsage(db, [arrival])
     const [second] = await post(db, arrival)
 
-    expect([first?.outcome, received, second?.outcome]).toEqual(['posted', 0, 'duplicate'])
+    expect([first?.outcome, received, second?.outcome]).toEqual(['posted', new Set(), 'duplicate'])
   })
 })
 
