@@ -26,7 +26,7 @@ export type CrashWires = {
 /** `isApart`: a death of its own, and not the same as the one before it or as the one before the commit. */
 export type CrashPoint = { name: string; isApart: boolean }
 
-export type Fuse = {
+type Fuse = {
   /** In their order: `before commit`, `after moveToActive (2)`. */
   points: readonly CrashPoint[]
   /** Resolves when the process is dead. */

@@ -37,7 +37,7 @@ export type Exploration = {
   failures: Failure[]
 }
 
-export type Failure = {
+type Failure = {
   /** Who went when there was a choice: `1` and `2`. Given as `only`, it is run again. */
   schedule: string
   what: string

@@ -5,7 +5,7 @@
 
 const second = 1_000
 const day = 86_400_000
-export const quietPeriodMs = 900_000
+const quietPeriodMs = 900_000
 
 type Hold = { amount: bigint; state: 'open' | 'settled' | 'released' | 'expired'; expiresAt: number }
 type Policy = { enabled: boolean; threshold: bigint; topUp: bigint; dailyLimit: number; cap: bigint | null }
