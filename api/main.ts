@@ -36,7 +36,7 @@ async function startApi(config: ApiConfig, log: Log): Promise<{ url: string; clo
   })
   await assertMigrated(db)
   const http = createHttpMetrics()
-  const paddle = connectPaddle(config.paddle, log, http.onPaddleCall)
+  const paddle = await connectPaddle(config.paddle, log, http.onPaddleCall)
   if (paddle === null) log.warn('PADDLE_API_KEY is not set: no checkout is opened and no top-up is taken')
   const ops = await startOps(config.ops, { databaseUrl, clock, log, http })
   const server = createServer({

@@ -7,9 +7,8 @@ import type { FastifyRequest } from 'fastify'
 
 import type { BillingError } from '../billing/billing-error.ts'
 import type { Micros } from '../billing/money.ts'
-import { createPaddleGateway, type PaddleGateway } from '../paddle/gateway.ts'
+import type { PaddleGateway } from '../paddle/gateway.ts'
 import type { PaddleRefusal } from '../paddle/outcome.ts'
-import { installPaddleTransport } from '../paddle/transport.ts'
 import type { PaddleConfig } from '../runtime/config.ts'
 import type { Log } from '../runtime/log.ts'
 import type { PaddleCallSeen } from '../runtime/metrics.ts'
@@ -37,13 +36,20 @@ export type MoneyInContext = RouteContext & {
   mostTopUpMicros: Micros
 }
 
-/** Shape: null without a configuration. Once in a process, when it starts. */
-export function connectPaddle(
+/**
+ * Shape: null without a configuration; then Paddle's SDK, which is a third of all that this process would read, is not read.
+ *        Once in a process, when it starts.
+ */
+export async function connectPaddle(
   config: PaddleConfig | null,
   log: Log,
   onCall?: (call: PaddleCallSeen) => void,
-): { gateway: ApiPaddle; close: () => Promise<void> } | null {
+): Promise<{ gateway: ApiPaddle; close: () => Promise<void> } | null> {
   if (config === null) return null
+  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
+    import('../paddle/gateway.ts'),
+    import('../paddle/transport.ts'),
+  ])
   const { close } = installPaddleTransport()
   const gateway = createPaddleGateway({
     ...config,

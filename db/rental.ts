@@ -3,7 +3,7 @@
  * states and their reasons move together, so a period is known to be billed exactly if its money has moved. A rent is paid from
  * what is available and never takes a wallet below that.
  */
-import { hash } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 import { BillingError } from '../billing/billing-error.ts'
 import { phoneNumberId as phoneNumberIdSchema, type PhoneNumberId, type WorkspaceId } from '../billing/ids.ts'
@@ -88,7 +88,9 @@ export async function rentNumber(
     const recharged = await decideWalletRecharge(trx, wallet, context.now)
     return { outcome: 'insufficient_balance', availableMicros, requiredMicros: feeMicros, recharged }
   }
-  return await openRental(trx, wallet, { phoneNumber, rentedAt: context.now }, context)
+  const rented = { phoneNumber, rentedAt: context.now }
+  const phoneNumberId = await newPhoneNumberId(trx, wallet.workspaceId, rented)
+  return await openRental(trx, wallet, { phoneNumberId, ...rented }, context)
 }
 
 /**
@@ -107,7 +109,7 @@ export async function noteRentedNumber(
   if (known !== null) return { outcome: 'known' }
   const { phoneNumber, rentedAt } = rented
   const earlier = await findRentalAt(trx, wallet.workspaceId, { phoneNumber, at: rentedAt })
-  const { outcome, number } = await openRental(trx, wallet, rented, context)
+  const { outcome, number } = await openRental(trx, wallet, { phoneNumberId, ...rented }, context)
   if (outcome !== 'rented') return { outcome: 'taken' }
   // News that this rental was over came before it, and ended the one before for want of this one.
   const endedAt = earlier?.givenBackAt ?? null
@@ -204,14 +206,28 @@ function phoneNumberIdOf(
   return phoneNumberIdSchema.parse(`num_${name.slice(0, 24)}`)
 }
 
+/** One that ended within the millisecond in which it began has the name already; this one is another. */
+async function newPhoneNumberId(
+  trx: Tx,
+  workspaceId: WorkspaceId,
+  rented: { phoneNumber: string; rentedAt: Date },
+): Promise<PhoneNumberId> {
+  const phoneNumberId = phoneNumberIdOf(workspaceId, rented)
+  const ended = await findPhoneNumber(trx, workspaceId, { phoneNumberId })
+  return ended === null ? phoneNumberId : phoneNumberIdSchema.parse(`num_${randomBytes(12).toString('hex')}`)
+}
+
 async function openRental(
   trx: Tx,
   wallet: LockedWallet,
-  { phoneNumber, rentedAt }: { phoneNumber: string; rentedAt: Date },
+  {
+    phoneNumberId,
+    phoneNumber,
+    rentedAt,
+  }: { phoneNumberId: PhoneNumberId; phoneNumber: string; rentedAt: Date },
   context: RentalContext,
 ): Promise<Extract<Rented, { number: PhoneNumber }>> {
   const { workspaceId } = wallet
-  const phoneNumberId = phoneNumberIdOf(workspaceId, { phoneNumber, rentedAt })
   const isNew = await insertPhoneNumber(
     trx,
     wallet,

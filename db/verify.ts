@@ -147,6 +147,13 @@ function compareWithWallet({ wallet, balanceMicros, sequence, head }: Walk, brea
   if (wallet.sequence !== sequence) {
     found(`says it has ${wallet.sequence} transactions; the last one there is number ${sequence}`)
   }
+  if (wallet.sequence > sequence) {
+    breaks.push({
+      workspaceId: wallet.workspace_id,
+      where: `transaction ${sequence + 1n}`,
+      what: 'is gone: the wallet has counted it, and no row has its number',
+    })
+  }
   if (wallet.balance_micros !== balanceMicros) {
     found(`says its balance is ${wallet.balance_micros}; the ledger says ${balanceMicros}`)
   }

@@ -8,7 +8,7 @@ import { styleText } from 'node:util'
 import { catalogue, scheduleOf } from './chaos/catalogue.ts'
 import { planLoad } from './chaos/load.ts'
 import { drawTimeline } from './chaos/picture.ts'
-import { runChaos, type ChaosResult, type Progress } from './chaos/run.ts'
+import { gentlePerSecond, runChaos, type ChaosResult, type Progress } from './chaos/run.ts'
 import { startStage } from './chaos/stage.ts'
 import { count } from './chaos/verdict.ts'
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
@@ -27,6 +27,7 @@ and compares every event, wallet and cent with an oracle. 20,000 events and 30 f
 
   --events <n>      usage events to send, ${count(sizes.events.least)} to ${count(sizes.events.most)} (20000)
   --faults <n>      how many things break; 0 is a run in peace (30)
+  --per-second <n>  events a second of a run in peace (${gentlePerSecond}); more than the machine can do shows it at saturation
   --seed <n>        what is sent and what breaks when (a new one, and said)
   --only <names>    only these faults, such as redis-wiped,worker-killed
   --report <file>   writes what was seen and judged as JSON
@@ -39,6 +40,7 @@ Exits 0 when every promise was kept; 1 when one was broken, and when a fault was
   options: {
     events: { type: 'string', default: '20000' },
     faults: { type: 'string', default: '30' },
+    'per-second': { type: 'string', default: String(gentlePerSecond) },
     seed: { type: 'string' },
     only: { type: 'string' },
     report: { type: 'string' },
@@ -58,6 +60,7 @@ Exits 0 when every promise was kept; 1 when one was broken, and when a fault was
       throw new Misuse(
         `--events: ${faults} faults need at least ${count(faults * fewestEventsPerFault)} events`,
       )
+    const perSecond = wholeNumber('--per-second', values['per-second'], { least: 1, most: 100_000 })
     const seed =
       values.seed === undefined
         ? Math.floor(Math.random() * 1_000_000)
@@ -77,6 +80,7 @@ Exits 0 when every promise was kept; 1 when one was broken, and when a fault was
       const result = await runChaos(stage, {
         plan,
         faults: schedule,
+        perSecond,
         signal,
         tell: say,
         onProgress: showProgress(events, faults),
@@ -125,8 +129,11 @@ function printResult(result: ChaosResult): void {
       .map(([name, times]) => `${name} ${count(times)}`)
       .join(', ')
     const time = `${(fault.fromMs / 1_000).toFixed(1).padStart(7)} s ${((fault.untilMs - fault.fromMs) / 1_000).toFixed(1).padStart(5)} s`
+    const tries = fault.triedBefore.length === 0 ? '' : ` at try ${fault.triedBefore.length + 1}`
     const verdict =
-      fault.voidBecause === null ? seen : styleText('yellow', `VOID: ${fault.voidBecause} (${seen})`)
+      fault.voidBecause === null
+        ? `${seen}${tries}`
+        : styleText('yellow', `VOID: ${fault.voidBecause} (${seen}${tries})`)
     print(`${time}  ${fault.name.padEnd(20)} ${verdict}`)
   }
   print(`\n${styleText('bold', 'Verdict')}`)

@@ -7,10 +7,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { BillingError } from '../billing/billing-error.ts'
-import { createPaddleGateway, type PaddleGateway } from '../paddle/gateway.ts'
+import type { PaddleGateway } from '../paddle/gateway.ts'
 import { controlSimulator } from '../paddle/simulator/control.ts'
 import { startPaddleSimulator } from '../paddle/simulator/simulator.ts'
-import { installPaddleTransport } from '../paddle/transport.ts'
 import type { BusinessClock } from '../runtime/clock.ts'
 import { readPaddleConfig } from '../runtime/config.ts'
 import { identityOf } from './embedded/process-table.ts'
@@ -118,11 +117,15 @@ export async function findPaddle(stack: Stack): Promise<PaddlePlace> {
   )
 }
 
-/** A gateway for as long as `work` lasts. */
+/** A gateway for as long as `work` lasts; only who asks for one has to read Paddle's SDK. */
 export async function withGateway<Result>(
   place: PaddlePlace,
   work: (gateway: PaddleGateway, productId: string) => Promise<Result>,
 ): Promise<Result> {
+  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
+    import('../paddle/gateway.ts'),
+    import('../paddle/transport.ts'),
+  ])
   const transport = installPaddleTransport()
   const config = readPaddleConfig(place.environment)
   try {

@@ -19,7 +19,8 @@ import { usageReceived } from '../jobs/usage-jobs.ts'
 import { pause } from '../runtime/repeat.ts'
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
 import { readRecords, type FileRecord } from './demo/record-file.ts'
-import { countWorkers, startWorkerProcess, withStack, type Stack } from './stack.ts'
+import { countWorkers } from './running-workers.ts'
+import { startWorkerProcess, withStack, type Stack } from './stack.ts'
 
 type ReadRecord = Extract<FileRecord, { outcome: 'read' }>
 
@@ -62,7 +63,7 @@ from, agentId, campaignId; or, with "kind":"message", what message-sent takes. I
         if (stack.ours || options['open-workspaces'] === true) await openWorkspaces(db, records)
         const before = await countFacts(db, records)
         const wait = options['no-wait'] !== true
-        const needsWorkers = wait && (await countWorkers(stack)) === 0
+        const needsWorkers = wait && (await countWorkers(stack, 'usage')) === 0
         const workers = needsWorkers ? await startWorkerProcess(stack, log) : null
         try {
           const startedAt = performance.now()

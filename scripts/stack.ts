@@ -5,9 +5,6 @@
 import { rm } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 
-import { Queue } from 'bullmq'
-import { Redis } from 'ioredis'
-
 import { BillingError } from '../billing/billing-error.ts'
 import { migrateToLatest } from '../db/migrate.ts'
 import { defaultQueuePrefix } from '../jobs/queues.ts'
@@ -200,16 +197,4 @@ export async function startApiProcess(
   // Should it have to be started again: where its webhooks are sent.
   apiEnvironment['API_PORT'] = new URL(url).port
   return { ...api, url }
-}
-
-/** Workers that take jobs from this stack's usage queue right now, in whatever process. */
-export async function countWorkers(stack: Stack): Promise<number> {
-  const connection = new Redis(stack.redisUrl, { maxRetriesPerRequest: 1 })
-  const queue = new Queue('usage', { connection, prefix: stack.queuePrefix })
-  try {
-    return await queue.getWorkersCount()
-  } finally {
-    await queue.close()
-    connection.disconnect()
-  }
 }

@@ -5,8 +5,6 @@ import { Redis } from 'ioredis'
 import type { ChargeTiming } from '../billing/top-up.ts'
 import { connect } from '../db/connect.ts'
 import { assertMigrated } from '../db/migrate.ts'
-import { createPaddleGateway } from '../paddle/gateway.ts'
-import { installPaddleTransport } from '../paddle/transport.ts'
 import { readWorkerConfig, type PaddleConfig, type WorkerConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { createWorkerMetrics, serveMetrics, type PaddleCallSeen } from '../runtime/metrics.ts'
@@ -82,7 +80,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
   const paddle =
     config.paddle === null
       ? null
-      : connectPaddle(config.paddle, config.chargeTiming, log, metrics?.onPaddleCall)
+      : await connectPaddle(config.paddle, config.chargeTiming, log, metrics?.onPaddleCall)
   if (paddle === null) log.warn('PADDLE_API_KEY is not set: recharges are decided, but no card is charged')
 
   const lane = createPostingBatch({
@@ -154,12 +152,17 @@ function startMoneyInWorkers(context: WorkerContext, charging: Charging, perMinu
   return [startChargeWorker(context, charging, { perMinute }), startPaddleEventWorker(context, charging)]
 }
 
-function connectPaddle(
+/** Paddle's SDK is a third of all that this process would read, so it is read only where there is a Paddle. */
+async function connectPaddle(
   { productId, ...paddle }: PaddleConfig,
   timing: ChargeTiming,
   log: Log,
   onCall?: (call: PaddleCallSeen) => void,
 ) {
+  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
+    import('../paddle/gateway.ts'),
+    import('../paddle/transport.ts'),
+  ])
   const { close } = installPaddleTransport()
   const gateway = createPaddleGateway({
     ...paddle,

@@ -5,6 +5,7 @@ import { heartbeat, heartbeatEveryMs, ringOptions, type Pace } from '../jobs/sch
 
 /** A ring that is this late will not come: the job that was to ring is gone. */
 const lateMs = 30_000
+const dayMs = 86_400_000
 
 /**
  * What is in place is left alone: putting a daily schedule in place again at the very moment that it rings would move that ring to the
@@ -25,7 +26,13 @@ export async function placeSchedules(
 
 async function place(queue: Queue, name: string, repeating: RepeatOptions): Promise<void> {
   const placed = await queue.getJobScheduler(name)
-  if (placed !== undefined && isSame(placed, repeating) && (placed.next ?? 0) > Date.now() - lateMs) return
+  if (placed !== undefined && isSame(placed, repeating)) {
+    const ringsInMs = (placed.next ?? 0) - Date.now()
+    const isTooFar = ringsInMs > (repeating.every ?? dayMs) + lateMs
+    if (ringsInMs > -lateMs && !isTooFar) return
+    // Put in place again, it would go on from the ring that it was given by a worker whose clock was ahead.
+    if (isTooFar) await queue.removeJobScheduler(name)
+  }
   await queue.upsertJobScheduler(name, repeating, { name, data: {}, opts: ringOptions })
 }
 

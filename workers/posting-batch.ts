@@ -22,6 +22,9 @@ export type PostingBatch = {
   close: () => Promise<void>
 }
 
+/** `failed`: it could not even be set aside. */
+type Decided = UsageOutcome | { outcome: 'failed'; error: unknown }
+
 /** The code of the error with which waiting events are given up. */
 export const shuttingDown = 'shutting_down'
 
@@ -56,7 +59,7 @@ export function createPostingBatch({
   }
 
   /** Tries until it is decided: waits out outages, and halves a batch that fails for any other cause. */
-  const decide = async (arrivals: UsageArrival[]): Promise<UsageOutcome[]> => {
+  const decide = async (arrivals: UsageArrival[]): Promise<Decided[]> => {
     for (let failures = 0; ; failures += 1) {
       try {
         return await transact(arrivals)
@@ -70,7 +73,7 @@ export function createPostingBatch({
     }
   }
 
-  const decideApart = async (arrivals: UsageArrival[], error: unknown): Promise<UsageOutcome[]> => {
+  const decideApart = async (arrivals: UsageArrival[], error: unknown): Promise<Decided[]> => {
     const [only] = arrivals
     if (arrivals.length === 1 && only !== undefined) {
       // A lock that somebody else holds, a deadlock: it goes to the end of the line and holds up nobody.
@@ -80,16 +83,16 @@ export function createPostingBatch({
     return [...(await decide(arrivals.slice(0, half))), ...(await decide(arrivals.slice(half)))]
   }
 
-  const setAside = async (arrival: UsageArrival, error: unknown): Promise<UsageOutcome> => {
+  const setAside = async (arrival: UsageArrival, error: unknown): Promise<Decided> => {
     const detail = error instanceof Error ? error.message : String(error)
     log.error({ workspaceId: arrival.workspaceId, key: arrival.key, err: error }, 'usage cannot be posted')
     const refused: UsageArrival = { ...arrival, event: null, refusal: { reason: 'posting_failed', detail } }
-    if (arrival.refusal?.reason === 'posting_failed') throw error
+    if (arrival.refusal?.reason === 'posting_failed') return { outcome: 'failed', error }
     const [outcome] = await decide([refused])
     return outcome ?? { outcome: 'deferred' }
   }
 
-  const lane = createLane<UsageArrival, PostedOutcome>({
+  const lane = createLane<UsageArrival, Exclude<Decided, { outcome: 'deferred' }>>({
     most,
     run: async (arrivals) => {
       const outcomes = await decide(arrivals)
@@ -100,7 +103,12 @@ export function createPostingBatch({
   })
 
   return {
-    post: lane.submit,
+    post: async (arrival) => {
+      const decided = await lane.submit(arrival)
+      // Alone: the others of its batch have been decided.
+      if (decided.outcome === 'failed') throw decided.error
+      return decided
+    },
     close: async () => {
       stopping.abort()
       await lane.close(givenUp(null))

@@ -75,14 +75,17 @@ export function arrivalsOf(job: Pick<Job, 'name' | 'data' | 'timestamp'>): Usage
   ]
 }
 
-/** Everything that was received and not posted, page by page, until there is no more. */
+/**
+ * Everything that was received and not posted, page by page, until a page is empty: what rang while the last page was being posted
+ * rang for nothing, because this job was still there.
+ */
 async function postReceived(db: Db, batch: PostingBatch): Promise<UsageSummary> {
   const outcomes: PostedOutcome[] = []
   let after: UsageArrival | undefined
   for (;;) {
     const page = await listReceivedUsage(db, { after, limit: pageSize })
     outcomes.push(...(await Promise.all(page.map((arrival) => batch.post(arrival)))))
-    if (page.length < pageSize) return summarize(outcomes)
+    if (page.length === 0) return summarize(outcomes)
     after = page.at(-1)
   }
 }

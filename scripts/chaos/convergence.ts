@@ -24,7 +24,7 @@ export type Remains = {
 }
 
 const everyMs = 200
-const otherQueues = ['charge', 'paddle-event', 'rental', 'workspace', 'reconcile'] as const
+const otherQueues = ['charge', 'paddle-event', 'rental', 'workspace', 'schedule'] as const
 
 /** Shape: null in `tookMs` when it did not come to rest in time; `remains` then says why. */
 export async function converge(

@@ -87,6 +87,12 @@ const mostWallets = 2_000
 const fewestWallets = 20
 const eventsPerWallet = 100
 
+/** What an event costs, and rather more than less. */
+const dollarsPerEvent = 0.3
+const fewestDollars = 5
+/** A card's limit a day is 20: nothing of this load is to be held up by it. */
+const mostRecharges = 16
+
 export function planLoad({
   seed,
   events,
@@ -102,8 +108,7 @@ export function planLoad({
   // Enough batches for every fault to meet some dozens of them.
   const eventsPerBatch = Math.min(largestBatch, Math.max(5, Math.round(events / (faults + 2) / 50)))
   const batches = Math.ceil(events / eventsPerBatch)
-  const spentUsd = (events / wallets) * 0.25
-  return {
+  const plan = {
     seed,
     events,
     wallets,
@@ -111,9 +116,21 @@ export function planLoad({
     batches,
     payments: Math.min(batches, Math.max(4, Math.round(events / 500))),
     base,
-    rechargeUsd: Math.max(5, Math.ceil(spentUsd / 8)),
+    rechargeUsd: fewestDollars,
     thresholdUsd: 6,
   }
+  const spentUsd = mostEventsToRecharge(plan) * dollarsPerEvent
+  return { ...plan, rechargeUsd: Math.max(fewestDollars, Math.ceil(spentUsd / mostRecharges)) }
+}
+
+/** Of the wallet that has the most of them, and a card to be charged. */
+function mostEventsToRecharge(plan: LoadPlan): number {
+  const events = new Map<number, number>()
+  for (let index = 0; index < plan.events; index += 1) {
+    const wallet = walletOf(plan, index)
+    if (roleOf(wallet) === 'recharging') events.set(wallet, (events.get(wallet) ?? 0) + 1)
+  }
+  return [...events.values()].reduce((most, count) => Math.max(most, count), 0)
 }
 
 export function workspaceAt(wallet: number): string {
@@ -150,10 +167,7 @@ export function roadOf({ seed }: LoadPlan, batch: number): Road {
 
 export function eventAt(plan: LoadPlan, index: number): LoadEvent {
   const { seed, base } = plan
-  const batch = Math.floor(index / plan.eventsPerBatch)
-  // A key belongs to one workspace, and with it all that is told over HTTP at once.
-  const wallet = walletFor(plan, roadOf(plan, batch) === 'http' ? plan.events + batch : index)
-  const workspaceId = workspaceAt(wallet)
+  const workspaceId = workspaceAt(walletOf(plan, index))
   const name = `c${seed.toString(36)}_${index.toString(36).padStart(5, '0')}`
   const instant = new Date(base - 60_000 - (dice(seed, streams.time, index) % 172_800_000)).toISOString()
   if (dice(seed, streams.kind, index) % 100 < 20) {
@@ -289,9 +303,11 @@ export function keyOf(event: Pick<LoadEvent, 'kind' | 'id'>): string {
   return `${event.kind}/${event.id}`
 }
 
-/** One in ten is the first wallet's. */
-function walletFor({ seed, wallets }: LoadPlan, index: number): number {
-  const die = dice(seed, streams.wallet, index)
+/** Whose an event is: one in ten is the first wallet's. A key belongs to one workspace, and with it all that is told over HTTP at once. */
+function walletOf(plan: LoadPlan, index: number): number {
+  const { seed, wallets, events, eventsPerBatch } = plan
+  const batch = Math.floor(index / eventsPerBatch)
+  const die = dice(seed, streams.wallet, roadOf(plan, batch) === 'http' ? events + batch : index)
   const wallet = die % 10 === 0 ? 0 : Math.floor(die / 10) % wallets
   return roleOf(wallet) === 'renting' ? 0 : wallet
 }

@@ -8,6 +8,7 @@ import { holds, type Stage } from './stage.ts'
 /** Cards of the simulator. */
 const declinedLater = '4000002760003184'
 const atOnce = 8
+const cardsWithinMs = 300_000
 
 /** Shape: each workspace's key. */
 export async function openWallets(stage: Stage, plan: LoadPlan): Promise<Map<string, string>> {
@@ -41,7 +42,8 @@ export async function openWallets(stage: Stage, plan: LoadPlan): Promise<Map<str
     await stage.control.payCheckout(transactionId, { ...card, saveCard: true })
   })
   const areSaved = async (): Promise<boolean> => (await countCards(stage)) === withCard.length
-  if (!(await holds(60_000, areSaved))) throw new Error('the saved cards did not arrive')
+  // Paddle tells nine things of each card, and each is stored, applied and done before the first event is sent.
+  if (!(await holds(cardsWithinMs, areSaved))) throw new Error('the saved cards did not arrive')
   const recharging = withCard.filter((wallet) => roleOf(wallet) !== 'paying')
   await inParallel(recharging, atOnce, async (wallet) => {
     const settings = await ask(stage.apiUrl, {

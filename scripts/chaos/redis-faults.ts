@@ -57,7 +57,7 @@ export const redisFaults: Fault[] = [
       const bytesLost = await truncateLog(join(scene.stage.directory, 'redis', 'appendonlydir'))
       await redis.start()
       // A log that ends in the middle of something is written anew; the next restart is another fault's business.
-      await scene.stage.redis.bgrewriteaof()
+      await lookAgain(() => scene.stage.redis.bgrewriteaof())
       thaw(scene)
       return { jobsQueued: queued, bytesLost, ...(await retold(scene, lostAt)) }
     },
@@ -101,10 +101,10 @@ export const redisFaults: Fault[] = [
     inject: async (scene) => {
       const { redis } = scene.stage
       const before = scene.driver.counts.outOfMemory
-      await redis.config('SET', 'maxmemory', '1mb')
+      await lookAgain(() => redis.config('SET', 'maxmemory', '1mb'))
       await during(scene, fullMs)
       const outOfMemory = await seen(3_000, () => scene.driver.counts.outOfMemory - before)
-      await redis.config('SET', 'maxmemory', '0')
+      await lookAgain(() => redis.config('SET', 'maxmemory', '0'))
       return { outOfMemory }
     },
   },

@@ -2,6 +2,7 @@
  * What a chaos run stands on: Postgres and Redis of its own, durable as in production, the Paddle simulator, two worker processes and
  * the API, all of it in a temporary directory, and all of it ours to kill. One worker's way to Postgres leads through a proxy.
  */
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -62,8 +63,8 @@ export const queuePrefix = '{chaos}'
 const checkout = resolve(import.meta.dirname, '..', '..')
 const hooks = join(import.meta.dirname, 'process-hooks.ts')
 const operatorKey = 'operator-of-the-chaos-run'
-const lockMs = 1_000
-const stalledMs = 500
+const lockMs = 2_000
+const stalledMs = 1_000
 /** How long the producer waits for Redis: short, so that an outage is an error and not only a delay. */
 const producerTimeoutMs = 500
 const upWithinMs = 120_000
@@ -210,8 +211,8 @@ export async function holds(
 }
 
 /**
- * A look at Postgres that may come while it is away, or while the machine is too busy to answer: the same look again. Only for what
- * we look at; what is under test gets no help.
+ * A look at Postgres or Redis that may come while it is away, or while the machine is too busy to answer: the same look again. Only
+ * for what we look at and bring about; what is under test gets no help.
  */
 export async function lookAgain<Result>(look: () => Promise<Result>): Promise<Result> {
   const until = performance.now() + lookWithinMs
@@ -254,7 +255,8 @@ async function startMemberProcess({
     log: () => undefined,
     preload: hooks,
     onEnd: (cause) => {
-      if (awaited === null) onUnasked(`${name} ended (${cause})`)
+      if (awaited === null)
+        onUnasked(`${name} ended (${cause}): ${lastWords(join(directory, `${name}.log`))}`)
       else awaited(cause)
       awaited = null
     },
@@ -288,6 +290,12 @@ async function startMemberProcess({
       await service.stop()
     },
   }
+}
+
+/** The last line that it logged as fatal. */
+function lastWords(logPath: string): string {
+  const lines = readFileSync(logPath, 'utf8').split('\n')
+  return lines.findLast((line) => line.includes('"level":"fatal"')) ?? 'it said nothing'
 }
 
 async function answers(url: string): Promise<boolean> {

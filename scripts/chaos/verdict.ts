@@ -2,6 +2,10 @@
  * The verdict: what the database and Paddle say at the end, held against the oracle event by event and wallet by wallet. Reads the
  * rows with SQL of its own and compares in BigInt; the project's own `verify` is one of the judges, and not the only one.
  */
+import { createReadStream } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
 import { sql } from 'kysely'
 
 import { connect } from '../../db/connect.ts'
@@ -39,6 +43,7 @@ export async function judge(
     await judgeChains(stage, tell),
     ...(await judgeMoneyIn(stage, expected)),
     ...(await judgeRemains(stage)),
+    await judgeDeadlocks(stage),
   ]
 }
 
@@ -277,6 +282,14 @@ async function judgeRemains({ db }: Stage): Promise<Check[]> {
     checks.push(left)
   }
   return checks
+}
+
+/** Postgres counts them too, and forgets the count when it is killed; its log is kept. */
+async function judgeDeadlocks({ directory }: Stage): Promise<Check> {
+  const deadlocks = check('deadlocks', 'the log of Postgres')
+  const lines = createInterface({ input: createReadStream(join(directory, 'postgres.log')) })
+  for await (const line of lines) if (line.includes('deadlock detected')) found(deadlocks, line)
+  return deadlocks
 }
 
 export function check(title: string, of: string): Check {

@@ -1,7 +1,4 @@
 /** A one-off top-up that the saved card pays, from the decision to its end, for somebody who watches. */
-import { Queue } from 'bullmq'
-import { Redis } from 'ioredis'
-
 import { BillingError } from '../../billing/billing-error.ts'
 import type { WorkspaceId } from '../../billing/ids.ts'
 import { displayUsd, displayUsdExact, type Micros } from '../../billing/money.ts'
@@ -13,6 +10,7 @@ import { findTopUp, listTopUpSteps, type TopUp } from '../../db/top-up.ts'
 import { findBalance, withLockedWallet } from '../../db/wallet.ts'
 import { pause } from '../../runtime/repeat.ts'
 import { findPaddle } from '../paddle-place.ts'
+import { countWorkers } from '../running-workers.ts'
 import { startWorkerProcess, type Stack } from '../stack.ts'
 import { note, print, unknownWorkspace, type Books } from './operator-books.ts'
 import { duration, fold } from './text.ts'
@@ -43,21 +41,10 @@ export async function chargeCard(
 
 /** Before anything is opened: a charge that nobody sends now would be sent at some other time. */
 async function startWorkersUnlessThere(stack: Stack): Promise<{ stop: () => Promise<void> } | null> {
-  if (await hasChargeWorkers(stack)) return null
+  if ((await countWorkers(stack, 'charge')) > 0) return null
   const { environment } = await findPaddle(stack)
   note('no workers run that charge cards: starting some for as long as this takes')
   return await startWorkerProcess(stack, note, environment)
-}
-
-async function hasChargeWorkers(stack: Stack): Promise<boolean> {
-  const connection = new Redis(stack.redisUrl, { maxRetriesPerRequest: 1 })
-  const queue = new Queue('charge', { connection, prefix: stack.queuePrefix })
-  try {
-    return (await queue.getWorkersCount()) > 0
-  } finally {
-    await queue.close()
-    connection.disconnect()
-  }
 }
 
 async function open(db: Db, workspaceId: WorkspaceId, amountMicros: Micros): Promise<TopUp> {

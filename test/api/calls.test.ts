@@ -15,6 +15,7 @@ import { aCallToAdmit, givenSilence, moneyOf, post, spend } from '../support/giv
 import { underLock } from '../support/given-money-in.ts'
 import { whileHeld } from '../support/held.ts'
 import { refusalOf } from '../support/refusal.ts'
+import { until } from '../support/until.ts'
 import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 
 const toUs = { to_number: '+14155550100' }
@@ -451,7 +452,7 @@ describe('the admission batch', () => {
     place,
     db,
   }) => {
-    const { batch, close } = givenBatch(place.databaseUrl, { patienceMs: 300 })
+    const { batch, close } = givenBatch(place.databaseUrl, { patienceMs: 1_500 })
     const busy = await givenWorkspace(db)
 
     const other = await givenWorkspace(db)
@@ -485,7 +486,9 @@ describe('the admission batch', () => {
     const proxy = await startTcpProxy({ host: hostname, port: Number(port) })
     const { batch, close } = givenBatch(proxy.urlOf(place.databaseUrl), { patienceMs: 300 })
     const workspaceId = await givenWorkspace(db)
-    await batch.admit(aCallToAdmit(workspaceId))
+    // On a busy machine even a first one may run out of so little patience.
+    const first = aCallToAdmit(workspaceId)
+    await until('one is admitted', async () => (await batch.admit(first)).outcome === 'admitted')
     await proxy.close()
 
     const startedAt = performance.now()
@@ -496,7 +499,8 @@ describe('the admission batch', () => {
     await close()
 
     expect(new Set(refusals.map((each) => each.code))).toEqual(new Set(['unavailable']))
-    expect(tookMs).toBeLessThan(1_000)
+    // Less than the five seconds after which the pool would have given up.
+    expect(tookMs).toBeLessThan(4_000)
     expect(await moneyOf(db, workspaceId)).toMatchObject({ held: 200_000n })
   })
 

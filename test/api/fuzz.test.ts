@@ -25,7 +25,7 @@ test('2,500 requests that nobody should send: no 5xx, no leak, one shape of erro
   expect(report.requests).toBe(2_500)
   expect(report.statuses['200']).toBeGreaterThan(400)
   expect(report.statuses['400']).toBeGreaterThan(400)
-}, 60_000)
+})
 
 describe('the judge', () => {
   const request: FuzzRequest = {

@@ -111,11 +111,11 @@ describe('/readyz', () => {
     const before = await statusOf()
 
     await postgres.kill()
-    await expect.poll(statusOf, { timeout: 10_000 }).toBe(503)
+    await expect.poll(statusOf, { timeout: 60_000 }).toBe(503)
     await postgres.start()
 
     expect(before).toBe(200)
-    await expect.poll(statusOf, { timeout: 10_000 }).toBe(200)
+    await expect.poll(statusOf, { timeout: 60_000 }).toBe(200)
   })
 })
 

@@ -108,7 +108,7 @@ test('a webhook is stored within a second while Redis is away, and nobody asks f
     took.push(performance.now() - startedAt)
   }
 
-  expect(Math.max(...took)).toBeLessThan(1_000)
+  expect(Math.max(...took)).toBeLessThan(1_000 * othersTake())
   expect(asked).toEqual([])
   expect(JSON.stringify(log)).not.toMatch(/redis/i)
   const { rows } = await sql<{ count: bigint }>`select count(*) from paddle_event`.execute(db)
@@ -191,10 +191,15 @@ test(
 
     expect(new Set(answers)).toEqual(new Set([401]))
     expect(took).toHaveLength(mostPieces / 20)
-    const [load = 0] = loadavg()
-    expect(Math.max(...took)).toBeLessThan(1_000 * Math.max(1, load / availableParallelism()))
+    expect(Math.max(...took)).toBeLessThan(1_000 * othersTake())
   },
 )
+
+/** How many times longer everything takes than on a machine of its own. */
+function othersTake(): number {
+  const [load = 0] = loadavg()
+  return Math.max(1, load / availableParallelism())
+}
 
 function addressOf(address: string | AddressInfo | null): AddressInfo {
   if (address === null || typeof address === 'string') throw new Error('the server has no port')

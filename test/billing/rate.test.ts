@@ -105,6 +105,13 @@ describe('by hand', () => {
       1n,
     ],
     ['a week per second', flatRate('0.10'), 604_800, 604_800, 1_008_000_000n],
+    [
+      'what a floating-point number is too coarse for',
+      flatRate('9976.729785884411'),
+      175_761,
+      175_761,
+      29_225_333_398_280n,
+    ],
   ])('%s', (_case, json, durationSeconds, billedSeconds, amountMicros) => {
     const rated = rateDuration(parseRate(json), durationSeconds)
 

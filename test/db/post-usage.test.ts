@@ -244,9 +244,11 @@ describe('under concurrency', () => {
       }
     }
 
-    const outcomes = await Promise.all([...calls, ...calls].map((call) => untilDecided(callArrival(call))))
+    const ends = await Promise.allSettled([...calls, ...calls].map((call) => untilDecided(callArrival(call))))
 
-    const count = (name: string) => outcomes.filter((each) => each.outcome === name).length
+    expect(ends.filter((end) => end.status === 'rejected')).toEqual([])
+    const outcomes = ends.filter((end) => end.status === 'fulfilled').map((end) => end.value.outcome)
+    const count = (name: string) => outcomes.filter((each) => each === name).length
     expect({ posted: count('posted'), duplicate: count('duplicate') }).toEqual({ posted: 40, duplicate: 40 })
     const transactions = await db
       .selectFrom('ledger_transaction')

@@ -92,7 +92,7 @@ test('whatever becomes of numbers, the months that were started while active and
     { numRuns: 15 },
   )
   expect(await findBreaks(place.databaseUrl)).toEqual([])
-}, 120_000)
+})
 
 function later({ numbers }: model.ModelWallet, now: number, wait: Pause): number {
   if ('ms' in wait) return now + wait.ms

@@ -105,6 +105,22 @@ describe('a rental', () => {
     expect(await findBalance(db, workspaceId)).toBe(0n)
   })
 
+  test('is another one even when the first ended within the millisecond in which it began', async ({
+    db,
+  }) => {
+    const workspaceId = await givenWorkspace(db)
+    const first = await givenNumber(db, workspaceId, { now: january })
+    await rentalsAt(db, workspaceId, january, (trx, wallet, context) =>
+      releaseNumber(trx, wallet, first, context),
+    )
+
+    const second = await givenNumber(db, workspaceId, { now: january })
+
+    expect(second.phoneNumberId).not.toBe(first.phoneNumberId)
+    expect(await lifeOf(db, second)).toMatchObject({ state: 'active', periodsBilled: 1 })
+    expect(await findBalance(db, workspaceId)).toBe(0n)
+  })
+
   test('leaves what is held for calls alone', async ({ db }) => {
     const workspaceId = await givenWorkspace(db)
     await db.transaction().execute(async (trx) => {

@@ -246,7 +246,7 @@ describe('with the triggers disabled by hand, the verifier names', () => {
     {
       what: 'the wallet whose last row is gone, and the event that it was of',
       statements: deleted(4),
-      where: ({ keys }) => ['wallet', keys[2] ?? ''],
+      where: ({ keys }) => ['wallet', 'transaction 4', keys[2] ?? ''],
     },
     {
       what: 'a wallet with a micro-dollar more',

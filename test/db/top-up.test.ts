@@ -63,6 +63,8 @@ describe('a new top-up', () => {
     )
 
     expect(await findTopUp(db, { ...payer, topUpId })).toEqual(opened)
+    const stranger = await givenPayer(db)
+    expect(await findTopUp(db, { ...stranger, topUpId })).toBeNull()
     expect(await listTopUpSteps(db, { ...payer, topUpId })).toEqual([
       { step: 1, state: 'awaiting_customer', reason: null, paddleTransactionId: null, steppedAt: at(0) },
     ])

@@ -188,8 +188,10 @@ describe('what it notes', () => {
     paddle.answer((response, request) => text(Number(request.url?.slice(1)), '')(response, request))
     const statuses = Array.from({ length: 40 }, (_, at) => 400 + at)
 
+    const patient = { ...terms(paddle.url), headersTimeoutMs: 30_000, bodyTimeoutMs: 30_000 }
+
     const ends = await Promise.all(
-      statuses.map((status) => exchange(terms(paddle.url), () => fetch(`${paddle.url}/${status}`))),
+      statuses.map((status) => exchange(patient, () => fetch(`${paddle.url}/${status}`))),
     )
 
     expect(ends.map(({ facts }) => facts.status)).toEqual(statuses)

@@ -22,7 +22,7 @@ function givenLane({ most = 10 }: { most?: number } = {}) {
       }),
   })
   const batch = async (number: number) =>
-    await until(`batch ${number} begins`, () => batches[number - 1], { withinMs: 2_000, everyMs: 0 })
+    await until(`batch ${number} begins`, () => batches[number - 1], { everyMs: 0 })
   return { lane, batch, itemsOf: () => batches.map(({ items }) => items) }
 }
 

@@ -13,6 +13,7 @@ import {
   type CampaignSettings,
 } from '../../scripts/demo/campaign-records.ts'
 import { readRecords } from '../../scripts/demo/record-file.ts'
+import { runCommand } from '../support/command.ts'
 import { runScript } from '../support/run-script.ts'
 
 const settings: CampaignSettings = {
@@ -92,7 +93,7 @@ describe('the script', () => {
     const options = ['--records', '300', '--seed', '7', '--ended-at', '2026-11-01T00:00:00Z']
     const files = ['first.jsonl', 'second.jsonl', 'third.csv'].map((name) => join(directory, name))
 
-    const ends = await Promise.all(files.map((file) => runScript('campaign', [...options, '--out', file])))
+    const ends = await Promise.all(files.map((file) => runCommand('campaign', [...options, '--out', file])))
     const toOutput = await runScript('campaign', options)
 
     expect(ends.map(({ code, stdout, stderr }) => [code, stdout, stderr])).toEqual(
@@ -107,7 +108,7 @@ describe('the script', () => {
 
   test('writes nothing twice the same for two seeds', async () => {
     const [one, other] = await Promise.all(
-      ['1', '2'].map((seed) => runScript('campaign', ['--records', '50', '--seed', seed])),
+      ['1', '2'].map((seed) => runCommand('campaign', ['--records', '50', '--seed', seed])),
     )
 
     const linesOfOther = new Set(other?.stdout.split('\n').filter(Boolean))

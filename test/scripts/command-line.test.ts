@@ -1,6 +1,7 @@
 // Every script explains itself, and says what is wrong with a call that it does not understand, before it starts anything.
 import { describe, expect, test } from 'vitest'
 
+import { runCommand } from '../support/command.ts'
 import { runScript } from '../support/run-script.ts'
 
 const scripts = [
@@ -14,6 +15,10 @@ const scripts = [
   'ledger',
   'set-aside',
   'health',
+  'top-ups',
+  'reconcile',
+  'auto-recharge',
+  'schedules',
 ]
 
 describe.concurrent('a script', () => {
@@ -28,7 +33,7 @@ describe.concurrent('a script', () => {
   test.for(scripts)(
     '%s with an option that it does not know exits with 2 and a hint',
     async (name, { expect }) => {
-      const { stdout, stderr, code } = await runScript(name, ['--loudly'])
+      const { stdout, stderr, code } = await runCommand(name, ['--loudly'])
 
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
       expect(stderr).toContain("'--loudly'")
@@ -51,7 +56,7 @@ describe.concurrent('a script', () => {
   test.for(misuses.map((words) => ({ call: words.join(' '), words })))(
     '$call exits with 2 and a hint',
     async ({ words: [name = '', ...args] }, { expect }) => {
-      const { stdout, stderr, code } = await runScript(name, args)
+      const { stdout, stderr, code } = await runCommand(name, args)
 
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
       expect(stderr).toMatch(new RegExp(`^${name}: .+\n(?:.*\n)*Try: .*--help`))
@@ -66,7 +71,7 @@ test('a script that fails says why in one line, and exits with 1', async () => {
     queuePrefix: '{nowhere}',
   }
 
-  const { stderr, code } = await runScript('verify', [], nowhere)
+  const { stderr, code } = await runCommand('verify', [], nowhere)
 
   expect(code).toBe(1)
   expect(stderr).toMatch(/^verify: .*ECONNREFUSED.*\n$/)

@@ -23,6 +23,7 @@ import {
   startInAnotherProcess,
   withRedis,
 } from '../support/embedded-servers.ts'
+import { copyReadyCluster } from '../support/ready-cluster.ts'
 
 const isRoot = process.getuid?.() === 0
 const directories: string[] = []
@@ -39,7 +40,7 @@ afterEach(async () => {
 })
 
 test('starts Postgres 18 and Redis as a wallet needs them, and stops them without a trace', async () => {
-  const dataDirectory = await givenDataDirectory()
+  const dataDirectory = await givenEmptyDirectory()
 
   const servers = await start(dataDirectory, { durability: 'durable' })
   const [settings] = await query<Record<string, string>>(
@@ -81,7 +82,7 @@ test('starts Postgres 18 and Redis as a wallet needs them, and stops them withou
 })
 
 test('keeps what was written when its starter is killed, and ends by itself', async () => {
-  const dataDirectory = await givenDataDirectory()
+  const dataDirectory = await givenEmptyDirectory()
   const starter = await startElsewhere(dataDirectory)
   await writeBoth(starter, 'before the kill')
 
@@ -182,7 +183,7 @@ test('stops servers that outlived their starter, then starts on their data', asy
 })
 
 test('leaves out what is given by URL', async () => {
-  const dataDirectory = await givenDataDirectory()
+  const dataDirectory = await givenEmptyDirectory()
   const databaseUrl = 'postgres://somebody@db.example/wallet'
 
   const servers = await start(dataDirectory, { databaseUrl })
@@ -194,7 +195,7 @@ test('leaves out what is given by URL', async () => {
 })
 
 test('starts and locks nothing when both are given by URL', async () => {
-  const dataDirectory = join(await givenDataDirectory(), 'untouched')
+  const dataDirectory = join(await givenEmptyDirectory(), 'untouched')
   const urls = { databaseUrl: 'postgres://somebody@db.example/wallet', redisUrl: 'redis://queue.example' }
 
   const servers = await start(dataDirectory, urls)
@@ -217,7 +218,14 @@ test('comes back at the same address after kill -9, Redis even after its data ar
   expect(await readBoth(servers)).toEqual(['before', null])
 })
 
+/** Of somebody who has started before. */
 async function givenDataDirectory(): Promise<string> {
+  const directory = await givenEmptyDirectory()
+  await copyReadyCluster(directory)
+  return directory
+}
+
+async function givenEmptyDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'voice-wallet-embedded-'))
   directories.push(directory)
   return directory
@@ -263,7 +271,7 @@ async function startOrphans(dataDirectory: string): Promise<number[]> {
       redisEnvironment(redis.libraryDirectories),
     ),
   ]
-  await expect.poll(() => serversIn(dataDirectory), { timeout: 10_000 }).toEqual(expect.arrayContaining(pids))
+  await expect.poll(() => serversIn(dataDirectory), { timeout: 60_000 }).toEqual(expect.arrayContaining(pids))
   return pids
 }
 
@@ -284,7 +292,7 @@ async function pidOfTheDead(): Promise<number> {
 async function serversLeftIn(dataDirectory: string): Promise<number[]> {
   if (process.platform !== 'linux') return []
   return vi.waitUntil(async () => ((await serversIn(dataDirectory)).length === 0 ? [] : null), {
-    timeout: 10_000,
+    timeout: 60_000,
   })
 }
 

@@ -1,7 +1,8 @@
 /** The stage of the money-in scripts: a simulator of the test's own that they find by the environment, and a narrow screen. */
 import { expect, onTestFinished, vi } from 'vitest'
 
-import { runScript, type ScriptEnd } from '../support/run-script.ts'
+import { runCommand } from '../support/command.ts'
+import type { ScriptEnd } from '../support/run-script.ts'
 import type { Place } from '../support/fixtures.ts'
 import { startTestPaddle, type TestPaddle } from '../support/paddle.ts'
 
@@ -27,7 +28,7 @@ export function pointTo(environment: Record<string, string>): void {
 
 /** Nothing is wider than a screen of 120 columns. */
 export async function run(name: string, args: readonly string[], place?: Place): Promise<ScriptEnd> {
-  const end = await runScript(name, args, place)
+  const end = await runCommand(name, args, place)
   const wide = `${end.stdout}\n${end.stderr}`.split('\n').filter((line) => line.length > 120)
   expect(wide).toEqual([])
   return end

@@ -13,13 +13,14 @@ import { postUsage } from '../../db/post-usage.ts'
 import { createRateBookCache, publishRateCard } from '../../db/rate-book.ts'
 import type { Db } from '../../db/schema.ts'
 import { countUsage } from '../support/books.ts'
+import { runCommand } from '../support/command.ts'
 import { test } from '../support/fixtures.ts'
 import { aCall, callArrival, givenWorkspace } from '../support/given.ts'
 import { runScript } from '../support/run-script.ts'
 import { until } from '../support/until.ts'
 
 describe('verify', () => {
-  test('exits with 0 when the books are right, and with 1 and the row’s name when somebody changed them', async ({
+  test('exits with 0 when the books are right, and with 1 and the names of wallet and transaction when a micro-dollar is changed', async ({
     ownPlace,
     ownDb: db,
   }) => {
@@ -30,8 +31,8 @@ describe('verify', () => {
     await sql`update ledger_transaction set amount_micros = amount_micros + 1
       where workspace_id = ${workspaceId} and wallet_sequence = 3`.execute(db)
     const [wrong, asJson] = await Promise.all([
-      runScript('verify', [], ownPlace),
-      runScript('verify', ['--json'], ownPlace),
+      runCommand('verify', [], ownPlace),
+      runCommand('verify', ['--json'], ownPlace),
     ])
 
     expect(right.code).toBe(0)
@@ -47,6 +48,33 @@ describe('verify', () => {
       ]),
     })
   })
+
+  test('names the wallet and the transaction when the last one was deleted, whatever it was', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const { workspaceId: called, calls } = await givenCalls(db)
+    // Nothing but its wallet remembers a grant: there is no event of it, and no payment.
+    const granted = await givenWorkspace(db)
+
+    for (const table of ['posting', 'ledger_transaction']) {
+      await sql`alter table ${sql.table(table)} disable trigger user`.execute(db)
+      await sql`
+        delete from ${sql.table(table)} where (workspace_id, wallet_sequence) in ((${called}, 4), (${granted}, 1))`.execute(
+        db,
+      )
+    }
+    const { code, stdout } = await runScript('verify', [], ownPlace)
+
+    expect(code).toBe(1)
+    expect(stdout).toContain(`${called}  wallet: says it has 4 transactions; the last one there is number 3`)
+    expect(stdout).toContain(`${called}  transaction 4: is gone`)
+    expect(stdout).toContain(
+      `${called}  call/${calls[2]?.callId}: is posted, and the ledger has no transaction`,
+    )
+    expect(stdout).toContain(`${granted}  wallet: says it has 1 transactions; the last one there is number 0`)
+    expect(stdout).toContain(`${granted}  transaction 1: is gone`)
+  })
 })
 
 describe('set-aside', () => {
@@ -61,10 +89,10 @@ describe('set-aside', () => {
     await post(db, premium, endless)
 
     const list = await runScript('set-aside', [], ownPlace)
-    const asJson = await runScript('set-aside', ['--json', '--reason', 'impossible_duration'], ownPlace)
+    const asJson = await runCommand('set-aside', ['--json', '--reason', 'impossible_duration'], ownPlace)
     await publishCardWith(db, '979')
     await startWorkers({ place: ownPlace })
-    const requeued = await runScript('set-aside', ['requeue', '--reason', 'unknown_destination'], ownPlace)
+    const requeued = await runCommand('set-aside', ['requeue', '--reason', 'unknown_destination'], ownPlace)
     await until('it is posted', async () => (await countUsage(db)).posted === 4)
 
     expect(list.code).toBe(0)
@@ -80,7 +108,7 @@ describe('set-aside', () => {
   })
 
   test('says so when there is nothing', async ({ ownPlace }) => {
-    expect(await runScript('set-aside', [], ownPlace)).toMatchObject({
+    expect(await runCommand('set-aside', [], ownPlace)).toMatchObject({
       code: 0,
       stdout: 'Nothing is set aside.\n',
     })
@@ -97,7 +125,7 @@ describe('ledger', () => {
 
     const [everything, one] = await Promise.all([
       runScript('ledger', [], ownPlace),
-      runScript('ledger', ['--reference', reference, '--csv'], ownPlace),
+      runCommand('ledger', ['--reference', reference, '--csv'], ownPlace),
     ])
 
     expect(everything.code).toBe(0)
@@ -117,11 +145,11 @@ describe('health', () => {
   }) => {
     const never = await runScript('health', [], ownPlace)
     await beat(db)
-    const alive = await runScript('health', [], ownPlace)
+    const alive = await runCommand('health', [], ownPlace)
     await sql`update heartbeat set beat_at = beat_at - interval '2 minutes'`.execute(db)
     const [silent, patient] = await Promise.all([
-      runScript('health', [], ownPlace),
-      runScript('health', ['--within', '600'], ownPlace),
+      runCommand('health', [], ownPlace),
+      runCommand('health', ['--within', '600'], ownPlace),
     ])
 
     expect([never.code, alive.code, silent.code, patient.code]).toEqual([1, 0, 1, 0])
@@ -137,7 +165,7 @@ describe('migrate', () => {
     const place = { ...ownPlace, databaseUrl: emptyDatabaseUrl }
 
     const first = await runScript('migrate', [], place)
-    const second = await runScript('migrate', [], place)
+    const second = await runCommand('migrate', [], place)
 
     expect(first.code).toBe(0)
     for (const name of await migrationNames()) expect(first.stdout).toContain(`migrated ${name}\n`)
@@ -166,8 +194,8 @@ describe('rates', () => {
       ['publish', file, '--id', 'dearer', '--from', '2026-02-01T00:00:00Z'],
       ownPlace,
     )
-    const agreed = await runScript('rates', ['agree', workspaceId, 'message', '0.005'], ownPlace)
-    const list = await runScript('rates', [], ownPlace)
+    const agreed = await runCommand('rates', ['agree', workspaceId, 'message', '0.005'], ownPlace)
+    const list = await runCommand('rates', [], ownPlace)
     await rm(directory, { recursive: true, force: true })
 
     expect([published.code, again.code, agreed.code, list.code]).toEqual([0, 1, 0, 0])

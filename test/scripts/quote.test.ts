@@ -1,7 +1,7 @@
 // The quote script as it is used: the real process, its standard streams and its exit code.
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -97,7 +97,10 @@ describe('answers', () => {
     const startedAt = performance.now()
     const answers = await quoteJson([], lines.join('\n'))
 
-    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    // On a machine of its own: whoever else is busy there keeps this waiting.
+    const [load = 0] = loadavg()
+    const othersTake = Math.max(1, load / availableParallelism())
+    expect(performance.now() - startedAt).toBeLessThan(2_000 * othersTake)
     expect(answers.map((answer) => answer.id)).toEqual(lines.map((_, index) => `call_${index}`))
   })
 

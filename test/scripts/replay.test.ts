@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 
 import { countTransactions, countUsage, findBreaks } from '../support/books.ts'
+import { runCommand } from '../support/command.ts'
 import { test as base } from '../support/fixtures.ts'
 import { aCall, aMessage, newWorkspaceId } from '../support/given.ts'
 import { runScript } from '../support/run-script.ts'
@@ -48,7 +49,7 @@ test('posts a file of JSON lines with workers of its own, and posts nothing when
   await writeFile(file, records.map((record) => `${JSON.stringify(record)}\n`).join(''))
 
   const first = await runScript('replay', [file, '--open-workspaces'], place)
-  const again = await runScript('replay', [file, '--through', 'postgres'], place)
+  const again = await runCommand('replay', [file, '--through', 'postgres'], place)
 
   expect(first).toMatchObject({ code: 0 })
   expect(factsIn(first.stdout)).toMatchObject({
@@ -93,7 +94,7 @@ describe('with workers that are there already', () => {
       ].join('\r\n'),
     )
 
-    const { stdout, stderr, code } = await runScript('replay', [file, '--open-workspaces'], place)
+    const { stdout, stderr, code } = await runCommand('replay', [file, '--open-workspaces'], place)
 
     expect(code).toBe(1)
     expect(stderr).toMatch(/^line 3 was refused: durationSeconds: /m)
@@ -117,7 +118,11 @@ describe('with workers that are there already', () => {
       [call, { ...call, durationSeconds: 600 }].map((each) => JSON.stringify(each)).join('\n'),
     )
 
-    const { stdout, code } = await runScript('replay', [file, '--open-workspaces', '--in-flight', '1'], place)
+    const { stdout, code } = await runCommand(
+      'replay',
+      [file, '--open-workspaces', '--in-flight', '1'],
+      place,
+    )
 
     expect(code).toBe(0)
     expect(stdout).toContain('1 contradiction')
@@ -130,7 +135,7 @@ describe('with workers that are there already', () => {
     const records = [aCall(workspaceId), aCall(workspaceId, { notes: 'call back', cost: 3 })]
     await writeFile(file, records.map((record) => JSON.stringify(record)).join('\n'))
 
-    const { code } = await runScript('replay', [file, '--open-workspaces'], place)
+    const { code } = await runCommand('replay', [file, '--open-workspaces'], place)
 
     expect(code).toBe(0)
     expect(await countUsage(db, workspaceId)).toEqual({ posted: 2 })
@@ -140,7 +145,7 @@ describe('with workers that are there already', () => {
     const file = join(directory, 'nothing.jsonl')
     await writeFile(file, '\n{"callId": 7}\nnot JSON\n[]\n')
 
-    const { stderr, code } = await runScript('replay', [file], place)
+    const { stderr, code } = await runCommand('replay', [file], place)
 
     expect(code).toBe(2)
     expect(stderr).toMatch(/line 2 was refused.*\nline 3 was refused: not a JSON object\nline 4 was refused/)

@@ -9,6 +9,7 @@ import { parseUsd, type Micros } from '../../billing/money.ts'
 import { isAlive } from '../../scripts/embedded/process-table.ts'
 import { filesOf } from '../../scripts/paddle-place.ts'
 import { countTransactions, findBreaks } from '../support/books.ts'
+import { runCommand } from '../support/command.ts'
 import { test } from '../support/fixtures.ts'
 import { exitCodeOf, runScript, startScript } from '../support/run-script.ts'
 import { until } from '../support/until.ts'
@@ -102,11 +103,11 @@ describe('start', () => {
     onTestFinished(() => rm(stateFile, { force: true }))
     const serving = await startServing(ownPlace)
 
-    const charged = await runScript('top-ups', ['ws_demo', '--charge', '25'], ownPlace)
-    const reconciled = await runScript('reconcile', [], ownPlace)
+    const charged = await runCommand('top-ups', ['ws_demo', '--charge', '25'], ownPlace)
+    const reconciled = await runCommand('reconcile', [], ownPlace)
     serving.process.kill('SIGTERM')
     const code = await serving.ended
-    const alone = await runScript('reconcile', [], ownPlace)
+    const alone = await runCommand('reconcile', [], ownPlace)
 
     expect([charged.code, reconciled.code, code, alone.code]).toEqual([0, 0, 0, 1])
     expect(charged.stdout).toContain('$25.00 from visa 4242 for ws_demo')
@@ -172,7 +173,7 @@ test.for([
   [['--clock', 'fast', '--days', '0'], '--days: expected a whole number'],
   [['--clock', 'fast'], 'this runs on servers of its own, and a simulator: unset DATABASE_URL and REDIS_URL'],
 ] as const)('start %j is misuse, and nothing is started', async ([args, why], { place }) => {
-  const { code, stderr } = await runScript('start', args, place)
+  const { code, stderr } = await runCommand('start', args, place)
 
   expect(code).toBe(2)
   expect(stderr).toContain(why)
@@ -186,7 +187,7 @@ async function startServing(place: Parameters<typeof runScript>[2]) {
     output += chunk.toString()
   })
   const ended = exitCodeOf(starting)
-  await until('it serves', () => output.includes('Serving until Ctrl-C'), { withinMs: 25_000 })
+  await until('it serves', () => output.includes('Serving until Ctrl-C'))
   return { process: starting, output: () => output, ended }
 }
 

@@ -25,7 +25,7 @@ describe('500 calls that start at once', () => {
       const client = httpClient(url, await givenKeys(db, workspaceId))
       const watching = watchMoney(db, workspaceId)
 
-      const answers = await Promise.all(someCalls().map((call) => client.post('/v1/calls', call)))
+      const answers = await Promise.all(someCalls().map((call) => decided(client, call)))
       const seen = await watching.stop()
 
       expect(countStatuses(answers)).toEqual({ 201: admitted, 402: 500 - admitted })
@@ -70,7 +70,7 @@ describe('500 calls that start at once', () => {
     const atKill = await moneyOf(db, workspaceId)
     const second = await startApi()
     const client = httpClient(second.url, keys)
-    const answers = await Promise.all(calls.map((call) => client.post('/v1/calls', call)))
+    const answers = await Promise.all(calls.map((call) => decided(client, call)))
     const seen = await watching.stop()
 
     expect(atKill.held).toBeLessThan(20_000_000n)
@@ -94,7 +94,7 @@ describe('500 calls that start at once', () => {
     const answers = await Promise.all(
       someCalls().flatMap((call, index) => {
         const client = clients[index % 2]
-        return client === undefined ? [] : [client.post('/v1/calls', call)]
+        return client === undefined ? [] : [decided(client, call)]
       }),
     )
 
@@ -102,6 +102,17 @@ describe('500 calls that start at once', () => {
     expect(await moneyOf(db, workspaceId)).toMatchObject({ held: 20_000_000n, openHolds: 20_000_000n })
   })
 })
+
+/** On a busy machine some are told that it could not be decided in time: they send the same again, as they are asked to. */
+async function decided(
+  client: ReturnType<typeof httpClient>,
+  call: { call_id: string; to_number: string },
+): Promise<HttpAnswer> {
+  return await until('it is decided', async () => {
+    const answer = await client.post('/v1/calls', call)
+    return answer.status !== 503 && answer
+  })
+}
 
 /** Outbound to the United States: $0.18 a minute, so each holds $0.20. */
 function someCalls(): { call_id: string; to_number: string }[] {

@@ -77,7 +77,7 @@ test('a checkout saves the card, top-ups charge it once for each key, and a decl
   expect(await balanceOf(ask)).toBe(75)
   expect(await findBreaks(place.databaseUrl)).toEqual([])
   await paddle.close()
-}, 60_000)
+})
 
 test('switching auto-recharge on below its threshold charges the card now, and a request that waits ends with its server', async ({
   ownPlace: place,
@@ -112,7 +112,7 @@ test('switching auto-recharge on below its threshold charges the card now, and a
   expect(await waiting).toMatchObject({ status: 202, body: { status: 'pending' } })
   expect(code).toBe(0)
   await paddle.close()
-}, 60_000)
+})
 
 type Answer = { status: number; body: unknown }
 type Ask = (

@@ -7,7 +7,7 @@ import { aCall, givenWorkspace } from '../support/given.ts'
 import { givenWriteKey, moneyOf, spend } from '../support/given-calls.ts'
 import { httpClient } from '../support/http-client.ts'
 import { until } from '../support/until.ts'
-import { givenTraffic, oracleOf, type TrafficRecord } from '../support/usage-traffic.ts'
+import { eventOf, givenTraffic, oracleOf } from '../support/usage-traffic.ts'
 
 test('every event that was accepted over HTTP is posted once, with the API and the workers killed meanwhile and all told twice', async ({
   place,
@@ -93,7 +93,3 @@ test('an event that no worker has posted is not lost for the workspace: it is po
   expect(before).toEqual({ posted: 1, received: 1 })
   expect(await moneyOf(db, workspaceId)).toMatchObject({ balance: 820_000n })
 })
-
-function eventOf(record: TrafficRecord): Record<string, unknown> {
-  return record.kind === 'call' ? { kind: 'call', ...record.call } : { kind: 'message', ...record.message }
-}

@@ -64,10 +64,9 @@ test('6,000 debits on 16 wallets with five settlers racing: one recharge open at
       (await countTransactions(db, ['call'])) === 6_000 &&
       (await isQuiet(queueNamed('usage'))) &&
       (await countOpen(db)) === 0,
-    { withinMs: 60_000, everyMs: 100 },
+    { withinMs: 120_000, everyMs: 100 },
   )
   await until('every webhook has come', async () => (await control.pendingWebhooks()).length === 0, {
-    withinMs: 30_000,
     everyMs: 100,
   })
   racing.abort()
@@ -85,7 +84,7 @@ test('6,000 debits on 16 wallets with five settlers racing: one recharge open at
   await producer.close()
   await api.close()
   await paddle.close()
-}, 120_000)
+})
 
 async function again(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
   while (!signal.aborted) {

@@ -15,57 +15,56 @@ import { until } from '../support/until.ts'
 
 const phones = Array.from({ length: 6 }, (_, index) => `+1415555010${index}`)
 
-test(
-  'two worker processes that were frozen for 95 days pay exactly the missed months, in order, each once',
-  { timeout: 60_000 },
-  async ({ ownPlace: place, ownDb: db, ownQueueNamed, startWorkers }) => {
-    const workers = await Promise.all([startWorkers({ place }), startWorkers({ place })])
-    const workspaces = [await givenWalletWith(db, 15_000), await givenWalletWith(db, 7_000)] as const
-    const producer = createProducer(place.redisUrl, { prefix: place.queuePrefix })
-    // Whichever three months come, they are over within 95 days, and four are not.
-    const rentedAt = new Date(Date.now() - 1_000)
-    for (const workspaceId of workspaces) {
-      for (const phoneNumber of phones) await producer.numberRented({ workspaceId, phoneNumber, rentedAt })
-    }
-    await until('all are rented', async () => (await monthsOf(db)).length === 12)
-    await producer.close()
+test('two worker processes that were frozen for 95 days pay exactly the missed months, in order, each once', async ({
+  ownPlace: place,
+  ownDb: db,
+  ownQueueNamed,
+  startWorkers,
+}) => {
+  const workers = await Promise.all([startWorkers({ place }), startWorkers({ place })])
+  const workspaces = [await givenWalletWith(db, 15_000), await givenWalletWith(db, 7_000)] as const
+  const producer = createProducer(place.redisUrl, { prefix: place.queuePrefix })
+  // Whichever three months come, they are over within 95 days, and four are not.
+  const rentedAt = new Date(Date.now() - 1_000)
+  for (const workspaceId of workspaces) {
+    for (const phoneNumber of phones) await producer.numberRented({ workspaceId, phoneNumber, rentedAt })
+  }
+  await until('all are rented', async () => (await monthsOf(db)).length === 12)
+  await producer.close()
 
-    for (const { pid } of workers) process.kill(pid, 'SIGSTOP')
-    await moveClock(place, db, { days: 95 })
-    expect(await monthsOf(db)).toHaveLength(12)
-    for (const { pid } of workers) process.kill(pid, 'SIGCONT')
-    for (const workspaceId of workspaces) {
-      for (const turn of ['one', 'two', 'three', 'four']) {
-        const { name, data, jobId, options } = jobOf(rentalDue, { workspaceId, turn })
-        await ownQueueNamed('rental').add(name, data, { ...options, jobId })
-      }
+  for (const { pid } of workers) process.kill(pid, 'SIGSTOP')
+  await moveClock(place, db, { days: 95 })
+  expect(await monthsOf(db)).toHaveLength(12)
+  for (const { pid } of workers) process.kill(pid, 'SIGCONT')
+  for (const workspaceId of workspaces) {
+    for (const turn of ['one', 'two', 'three', 'four']) {
+      const { name, data, jobId, options } = jobOf(rentalDue, { workspaceId, turn })
+      await ownQueueNamed('rental').add(name, data, { ...options, jobId })
     }
+  }
 
-    // $150 pay all months of six numbers. $70 pay two of each, and two more.
-    await until('everything is paid that can be', async () => (await monthsOf(db)).length === 24 + 14, {
-      withinMs: 60_000,
-    })
-    await until('the others are past due', async () =>
-      (await statesOf(db, workspaces[1])).includes('past_due'),
+  // $150 pay all months of six numbers. $70 pay two of each, and two more.
+  await until('everything is paid that can be', async () => (await monthsOf(db)).length === 24 + 14, {
+    withinMs: 60_000,
+  })
+  await until('the others are past due', async () => (await statesOf(db, workspaces[1])).includes('past_due'))
+  expect(await statesOf(db, workspaces[0])).toEqual(phones.map(() => 'active'))
+  for (const workspaceId of workspaces) {
+    const booked = await bookedOf(db, workspaceId)
+    expect(booked.map(({ at }) => at)).toEqual(
+      booked.map(({ at }) => at).toSorted((one, other) => one - other),
     )
-    expect(await statesOf(db, workspaces[0])).toEqual(phones.map(() => 'active'))
-    for (const workspaceId of workspaces) {
-      const booked = await bookedOf(db, workspaceId)
-      expect(booked.map(({ at }) => at)).toEqual(
-        booked.map(({ at }) => at).toSorted((one, other) => one - other),
+    expect(new Set(booked.map(({ key }) => key)).size).toBe(booked.length)
+    for (const phone of phones) {
+      const starts = booked.filter(({ reference }) => reference === phone).map(({ at }) => at)
+      expect(starts.length).toBeGreaterThanOrEqual(workspaceId === workspaces[0] ? 4 : 2)
+      expect(starts).toEqual(
+        starts.map((_, months) => startOf({ anchor: rentedAt.getTime(), paid: { length: months } })),
       )
-      expect(new Set(booked.map(({ key }) => key)).size).toBe(booked.length)
-      for (const phone of phones) {
-        const starts = booked.filter(({ reference }) => reference === phone).map(({ at }) => at)
-        expect(starts.length).toBeGreaterThanOrEqual(workspaceId === workspaces[0] ? 4 : 2)
-        expect(starts).toEqual(
-          starts.map((_, months) => startOf({ anchor: rentedAt.getTime(), paid: { length: months } })),
-        )
-      }
     }
-    expect(await findBreaks(place.databaseUrl)).toEqual([])
-  },
-)
+  }
+  expect(await findBreaks(place.databaseUrl)).toEqual([])
+})
 
 async function monthsOf(db: Db) {
   return await db.selectFrom('rental_period').select('period').execute()

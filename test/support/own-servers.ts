@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { startEmbeddedServers, type EmbeddedServers } from '../../scripts/embedded/embedded-servers.ts'
+import { copyReadyCluster } from './ready-cluster.ts'
 
 /** A URL that is given is used; what has none is started. */
 export type OwnServersOptions = { databaseUrl?: string; redisUrl?: string }
@@ -13,6 +14,7 @@ export type OwnServers = EmbeddedServers & { remove: () => Promise<void> }
 export async function startOwnServers(options: OwnServersOptions): Promise<OwnServers> {
   // The name is what the next run's sweep looks for, should this run be killed.
   const dataDirectory = await mkdtemp(join(tmpdir(), `voice-wallet-test-${process.pid}-`))
+  if (options.databaseUrl === undefined) await copyReadyCluster(dataDirectory)
   const servers = await startEmbeddedServers({
     ...options,
     dataDirectory,

@@ -23,7 +23,7 @@ export async function runScript(name: string, args: readonly string[], place?: P
 
 export function startScript(name: string, args: readonly string[], place?: Place): ChildProcess {
   return spawn(process.execPath, [run, `scripts/${name}.ts`, ...args], {
-    env: { ...process.env, FORCE_COLOR: '0', NO_COLOR: '1', ...environmentOf(place) },
+    env: environmentOf(place),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }
@@ -37,9 +37,12 @@ export function exitCodeOf(child: ChildProcess): Promise<number | null> {
   })
 }
 
-function environmentOf(place: Place | undefined): NodeJS.ProcessEnv {
-  if (place === undefined) return { DATABASE_URL: undefined, REDIS_URL: undefined }
+/** What this process finds and, of the servers, only the place. */
+export function environmentOf(place: Place | undefined): NodeJS.ProcessEnv {
+  const plain = { ...process.env, FORCE_COLOR: '0', NO_COLOR: '1' }
+  if (place === undefined) return { ...plain, DATABASE_URL: undefined, REDIS_URL: undefined }
   return {
+    ...plain,
     DATABASE_URL: place.databaseUrl,
     REDIS_URL: place.redisUrl,
     QUEUE_PREFIX: place.queuePrefix,

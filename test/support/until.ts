@@ -8,7 +8,7 @@ import { pause } from '../../runtime/repeat.ts'
 export async function until<Answer>(
   fact: string,
   look: () => Answer | Promise<Answer>,
-  { withinMs = 20_000, everyMs = 10 }: { withinMs?: number; everyMs?: number } = {},
+  { withinMs = 60_000, everyMs = 10 }: { withinMs?: number; everyMs?: number } = {},
 ): Promise<Fact<Answer>> {
   const startedAt = performance.now()
   let failure: unknown

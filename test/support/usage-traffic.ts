@@ -89,6 +89,15 @@ export function oracleOf(traffic: readonly TrafficRecord[], workspaceIds: readon
   return { billable, distinct: distinct.size, balances }
 }
 
+export function workspaceOf(record: TrafficRecord): string {
+  return record.kind === 'call' ? record.call.workspaceId : record.message.workspaceId
+}
+
+/** As `POST /v1/usage` takes it, and as a line of a file of call records. */
+export function eventOf(record: TrafficRecord): Record<string, unknown> {
+  return record.kind === 'call' ? { kind: 'call', ...record.call } : { kind: 'message', ...record.message }
+}
+
 /** Through the producer, many at a time, as a busy service would. */
 export async function sendTraffic(producer: Producer, traffic: readonly TrafficRecord[]): Promise<void> {
   let next = 0

@@ -110,7 +110,8 @@ describe('an event that Postgres refuses', () => {
     expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
   })
 
-  test('even when it is to be set aside is rejected alone, for its job to be tried again', async ({
+  test('even when it is to be set aside is rejected alone, for its job to be tried again, and moves no money', async ({
+    ownPlace,
     ownDb: db,
     given,
   }) => {
@@ -119,11 +120,17 @@ describe('an event that Postgres refuses', () => {
     const poison = callArrival(aCall(workspaceId, { callId: 'call_poison' }))
     await raiseFor(db, { table: 'usage_event', column: 'key', value: poison.key })
 
-    const [poisoned] = await Promise.allSettled([batch.post(poison), ...startPosting(batch, 9, workspaceId)])
-    const neighbours = await postAll(batch, 9, workspaceId)
+    const [poisoned, ...neighbours] = await Promise.allSettled([
+      batch.post(poison),
+      ...startPosting(batch, 9, workspaceId),
+    ])
+    const later = await postAll(batch, 9, workspaceId)
 
     expect(poisoned).toMatchObject({ status: 'rejected', reason: { message: 'poison' } })
-    expect(neighbours.every(({ outcome }) => outcome === 'posted')).toBe(true)
+    expect(neighbours).toMatchObject(neighbours.map(() => ({ value: { outcome: 'posted' } })))
+    expect(later.every(({ outcome }) => outcome === 'posted')).toBe(true)
+    expect(await findBalance(db, workspaceId)).toBe(10_000_000n - 18n * 180_000n)
+    expect(await findBreaks(ownPlace.databaseUrl)).toEqual([])
   })
 })
 

@@ -242,31 +242,32 @@ describe('what cannot be read', () => {
   })
 })
 
-test(
-  'a worker that is killed right after its commit leaves a number rented once',
-  { timeout: 60_000 },
-  async ({ ownPlace: place, ownDb: db, ownQueueNamed, startWorkers }) => {
-    const { hostname, port } = new URL(place.databaseUrl)
-    const proxy = await startTcpProxy({ host: hostname, port: Number(port) })
-    const doomedPlace = { ...place, databaseUrl: proxy.urlOf(place.databaseUrl) }
-    const queue = ownQueueNamed('rental')
-    const workspaceId = await givenWorkspace(db)
+test('a worker that is killed right after its commit leaves a number rented once', async ({
+  ownPlace: place,
+  ownDb: db,
+  ownQueueNamed,
+  startWorkers,
+}) => {
+  const { hostname, port } = new URL(place.databaseUrl)
+  const proxy = await startTcpProxy({ host: hostname, port: Number(port) })
+  const doomedPlace = { ...place, databaseUrl: proxy.urlOf(place.databaseUrl) }
+  const queue = ownQueueNamed('rental')
+  const workspaceId = await givenWorkspace(db)
 
-    const doomed = await startWorkers({ place: doomedPlace })
-    const held = proxy.holdCommitOf('rented')
-    const job = await add(queue, rented(workspaceId, daysAgo(1)))
-    const letGo = await held
-    await doomed.kill()
-    letGo()
-    await startWorkers({ place })
+  const doomed = await startWorkers({ place: doomedPlace })
+  const held = proxy.holdCommitOf('rented')
+  const job = await add(queue, rented(workspaceId, daysAgo(1)))
+  const letGo = await held
+  await doomed.kill()
+  letGo()
+  await startWorkers({ place })
 
-    await done(queue, job)
-    expect(await numbersOf(db, workspaceId)).toMatchObject([{ state: 'active', periods_billed: 1 }])
-    expect(await findBalance(db, workspaceId)).toBe(5_000_000n)
-    expect(await findBreaks(place.databaseUrl)).toEqual([])
-    await proxy.close()
-  },
-)
+  await done(queue, job)
+  expect(await numbersOf(db, workspaceId)).toMatchObject([{ state: 'active', periods_billed: 1 }])
+  expect(await findBalance(db, workspaceId)).toBe(5_000_000n)
+  expect(await findBreaks(place.databaseUrl)).toEqual([])
+  await proxy.close()
+})
 
 async function countSetAside(db: Db): Promise<number> {
   const { count } = await db

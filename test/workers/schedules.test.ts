@@ -12,9 +12,11 @@ import {
   registerSchedule,
   type ScheduleState,
 } from '../../db/schedule.ts'
+import { heartbeatAgeMs } from '../../db/heartbeat.ts'
 import type { Db } from '../../db/schema.ts'
-import { paceOf, schedules, type Pace } from '../../jobs/schedules.ts'
+import { paceOf, ringOptions, schedules, type Pace } from '../../jobs/schedules.ts'
 import { createLog } from '../../runtime/log.ts'
+import { startHeartbeatWorker } from '../../workers/heartbeat.ts'
 import { placeSchedules } from '../../workers/place-schedules.ts'
 import { runRound } from '../../workers/run-round.ts'
 import type { Round } from '../../workers/rounds.ts'
@@ -32,6 +34,7 @@ const nightly: Pace = { everyMs: 86_400_000, dailyAt: '03:15' }
 const placedNames = schedules.map(({ name }) => name).filter((name) => name !== 'reconcile')
 /** Those ring as soon as they are in place. */
 const byDay = ['hold-expiry', 'outbox', 'recharge-sweep', 'rental-sweep']
+const ringing = { name: 'heartbeat', data: {}, opts: ringOptions }
 const nothing = { did: {}, found: [] }
 
 describe('putting schedules in place', () => {
@@ -82,6 +85,25 @@ describe('putting schedules in place', () => {
     const byName = new Map((await queue.getJobSchedulers()).map((each) => [each.key, each]))
     expect(byName.get('hold-expiry')).toMatchObject({ every: 500 })
     expect(byName.get('reconcile')?.next).toBeGreaterThan(Date.now())
+  })
+
+  // Found by a chaos run: the heart did not beat for an hour, and the workers ended every minute because of it.
+  test('puts right those that a worker whose clock was an hour ahead has put off', async ({
+    ownQueueNamed,
+    ownDb: db,
+    redis,
+    ownPlace,
+  }) => {
+    const heart = ownQueueNamed('ops')
+    const hour = 3_600_000
+    await heart.upsertJobScheduler('heartbeat', { every: 10_000, startDate: Date.now() + hour }, ringing)
+    const worker = startHeartbeatWorker({ connection: redis, prefix: ownPlace.queuePrefix, log: silent }, db)
+
+    await placeSchedules(ownQueueNamed, [])
+    await until('it beats', async () => (await heartbeatAgeMs(db)) !== null)
+    await worker.close()
+
+    expect((await heart.getJobScheduler('heartbeat'))?.next).toBeLessThan(Date.now() + 20_000)
   })
 })
 
@@ -229,68 +251,71 @@ describe('a round', () => {
 })
 
 describe('a worker process', () => {
-  test(
-    'puts back what a wiped Redis has lost, and does what was due',
-    { timeout: 90_000 },
-    async ({ ownPlace, ownDb: db, ownQueueNamed, redis, startWorkers }) => {
-      await startWorkers({ place: ownPlace })
-      await until('all are in place', async () => {
-        return (await ownQueueNamed('schedule').getJobSchedulersCount()) === placedNames.length
-      })
-      await until('each that rings by day has rung', async () => {
-        return (await readSchedules(db)).filter(({ doneMsAgo }) => doneMsAgo !== null).length === byDay.length
-      })
-      const { call } = await givenSilentCall(db)
-      await givenOverdueRecharge(db)
+  test('puts back what a wiped Redis has lost, and does what was due', async ({
+    ownPlace,
+    ownDb: db,
+    ownQueueNamed,
+    redis,
+    startWorkers,
+  }) => {
+    await startWorkers({ place: ownPlace })
+    await until('all are in place', async () => {
+      return (await ownQueueNamed('schedule').getJobSchedulersCount()) === placedNames.length
+    })
+    await until('each that rings by day has rung', async () => {
+      return (await readSchedules(db)).filter(({ doneMsAgo }) => doneMsAgo !== null).length === byDay.length
+    })
+    const { call } = await givenSilentCall(db)
+    await givenOverdueRecharge(db)
 
-      const keys = await redis.keys(`${ownPlace.queuePrefix}:*`)
-      await redis.del(...keys)
-      await passHours(db, ['verify'], 25)
+    const keys = await redis.keys(`${ownPlace.queuePrefix}:*`)
+    await redis.del(...keys)
+    await passHours(db, ['verify'], 25)
 
-      await until('they are back', async () => {
-        const placed = await ownQueueNamed('schedule').getJobSchedulers()
-        return (
-          placed
-            .map(({ key }) => key)
-            .toSorted()
-            .join() === placedNames.toSorted().join()
-        )
-      })
-      await until('the hold is expired', async () => (await findHold(db, call))?.state === 'expired')
-      await until('the wallet is recharged', async () => (await countRecharges(db)) === 1)
-      await until('the ledger is verified', async () => (await stateOf(db, 'verify')).doneMsAgo !== null)
-      expect((await listRounds(db, 'verify', 5)).map(({ rungBy }) => rungBy)).toEqual(['fallback'])
-    },
-  )
+    await until('they are back', async () => {
+      const placed = await ownQueueNamed('schedule').getJobSchedulers()
+      return (
+        placed
+          .map(({ key }) => key)
+          .toSorted()
+          .join() === placedNames.toSorted().join()
+      )
+    })
+    await until('the hold is expired', async () => (await findHold(db, call))?.state === 'expired')
+    await until('the wallet is recharged', async () => (await countRecharges(db)) === 1)
+    await until('the ledger is verified', async () => (await stateOf(db, 'verify')).doneMsAgo !== null)
+    expect((await listRounds(db, 'verify', 5)).map(({ rungBy }) => rungBy)).toEqual(['fallback'])
+  })
 
-  test(
-    'does what is overdue while Redis is away, one of two processes at a time',
-    { timeout: 90_000 },
-    async ({ ownPlace, ownDb: db, startServers, startWorkers }) => {
-      const { redis, redisUrl } = await startServers({ databaseUrl: ownPlace.databaseUrl })
-      const place = { ...ownPlace, redisUrl }
-      const workers = await Promise.all([startWorkers({ place }), startWorkers({ place })])
-      await until('each has rung', async () => {
-        return (await readSchedules(db)).filter(({ doneMsAgo }) => doneMsAgo !== null).length === byDay.length
-      })
-      await redis.kill()
-      await until('both have noticed', () => workers.every(hasLostItsQueue))
-      const { call } = await givenSilentCall(db)
-      await givenOverdueRecharge(db)
-      const rounds = (await stateOf(db, 'recharge-sweep')).rounds
+  test('does what is overdue while Redis is away, one of two processes at a time', async ({
+    ownPlace,
+    ownDb: db,
+    startServers,
+    startWorkers,
+  }) => {
+    const { redis, redisUrl } = await startServers({ databaseUrl: ownPlace.databaseUrl })
+    const place = { ...ownPlace, redisUrl }
+    const workers = await Promise.all([startWorkers({ place }), startWorkers({ place })])
+    await until('each has rung', async () => {
+      return (await readSchedules(db)).filter(({ doneMsAgo }) => doneMsAgo !== null).length === byDay.length
+    })
+    await redis.kill()
+    await until('both have noticed', () => workers.every(hasLostItsQueue))
+    const { call } = await givenSilentCall(db)
+    await givenOverdueRecharge(db)
+    const rounds = (await stateOf(db, 'recharge-sweep')).rounds
 
-      await passHours(db, ['hold-expiry', 'recharge-sweep', 'outbox'], 1)
+    await passHours(db, ['hold-expiry', 'recharge-sweep', 'outbox'], 1)
 
-      await until('the hold is expired', async () => (await findHold(db, call))?.state === 'expired')
-      await until('the wallet is recharged', async () => (await countRecharges(db)) === 1)
-      const outbox = await until('the outbox says why not', async () => {
-        const [last] = await listRounds(db, 'outbox', 1)
-        return last?.error !== null && last
-      })
-      expect(outbox).toMatchObject({ rungBy: 'fallback', error: 'Redis is away' })
-      expect((await stateOf(db, 'recharge-sweep')).rounds).toBe(rounds + 1n)
-    },
-  )
+    await until('the hold is expired', async () => (await findHold(db, call))?.state === 'expired')
+    await until('the wallet is recharged', async () => (await countRecharges(db)) === 1)
+    const outbox = await until('the outbox says why not', async () => {
+      const [last] = await listRounds(db, 'outbox', 1)
+      return last?.error !== null && last
+    })
+    expect(outbox).toMatchObject({ rungBy: 'fallback', error: 'Redis is away' })
+    expect((await stateOf(db, 'recharge-sweep')).rounds).toBe(rounds + 1n)
+  })
 })
 
 async function run(db: Db, round: Round): Promise<boolean> {

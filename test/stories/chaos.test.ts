@@ -1,4 +1,4 @@
-// A taste of the chaos run: the same processes, servers, load and oracle, with a few faults that are over soon.
+// A taste of `npm run chaos`: its processes, servers, load and oracle, with a few faults that are over soon.
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
