@@ -1,8 +1,6 @@
 // The API process from outside: what it refuses to start with, how it ends, and what it does when something is away.
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { availableParallelism, loadavg } from 'node:os'
 
 import { sql } from 'kysely'
 import { describe, expect } from 'vitest'
@@ -10,8 +8,9 @@ import { describe, expect } from 'vitest'
 import { connect } from '../../db/connect.ts'
 import { migrateToLatest } from '../../db/migrate.ts'
 import { startApiUntilItEnds, test } from '../support/api-process.ts'
+import { othersTake } from '../support/busy-machine.ts'
 import { startTestPaddle } from '../support/paddle.ts'
-import { anEvent, sendWebhook, signatureOf, webhookSecret } from '../support/paddle-sender.ts'
+import { anEvent, sendWebhook, webhookSecret } from '../support/paddle-sender.ts'
 import { until } from '../support/until.ts'
 
 describe('the API process refuses to start', () => {
@@ -150,56 +149,6 @@ test('while Postgres is away the answer is 503, and what Paddle tells again afte
   await db.destroy()
   await paddle.close()
 })
-
-// A second on a machine of its own: what others do there meanwhile keeps everybody waiting, and the sender is one of them.
-test(
-  '200 pieces of garbage a second, 200 KB each, do not delay a genuine webhook by a second',
-  { retry: 2 },
-  async ({ startApi }) => {
-    const { url } = await startApi()
-    const noise = randomBytes(200_000)
-    // The dearest kind: only when all of it is hashed is it known to be wrong.
-    const signature = signatureOf(noise, { secrets: ['pdl_ntfset_a_secret_of_somebody_else'] })
-    const { body } = anEvent()
-    await sendWebhook(url, body)
-
-    const mostPieces = 300
-    const startedAt = performance.now()
-    const flood: Promise<number>[] = []
-    const took: number[] = []
-    const genuine: Promise<void>[] = []
-    const sendGenuine = async (): Promise<void> => {
-      const sentAt = performance.now()
-      const answer = await sendWebhook(url, anEvent().body)
-      expect(answer.status).toBe(200)
-      took.push(performance.now() - sentAt)
-    }
-    await new Promise<void>((resolve) => {
-      const pouring = setInterval(() => {
-        const due = Math.min(mostPieces, Math.floor((performance.now() - startedAt) / 5))
-        while (flood.length < due) {
-          flood.push(sendWebhook(url, noise, { signature }).then(({ status }) => status))
-          if (flood.length % 20 === 0) genuine.push(sendGenuine())
-        }
-        if (due < mostPieces) return
-        clearInterval(pouring)
-        resolve()
-      }, 5)
-    })
-    const answers = await Promise.all(flood)
-    await Promise.all(genuine)
-
-    expect(new Set(answers)).toEqual(new Set([401]))
-    expect(took).toHaveLength(mostPieces / 20)
-    expect(Math.max(...took)).toBeLessThan(1_000 * othersTake())
-  },
-)
-
-/** How many times longer everything takes than on a machine of its own. */
-function othersTake(): number {
-  const [load = 0] = loadavg()
-  return Math.max(1, load / availableParallelism())
-}
 
 function addressOf(address: string | AddressInfo | null): AddressInfo {
   if (address === null || typeof address === 'string') throw new Error('the server has no port')
