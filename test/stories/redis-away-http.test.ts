@@ -3,13 +3,14 @@ import { expect } from 'vitest'
 
 import { test } from '../support/api-process.ts'
 import { countUsage, findBreaks } from '../support/books.ts'
+import { othersTake } from '../support/busy-machine.ts'
 import { aCall, aMessage, givenWorkspace } from '../support/given.ts'
 import { givenWriteKey, moneyOf } from '../support/given-calls.ts'
 import { httpClient, type HttpAnswer } from '../support/http-client.ts'
 import { until } from '../support/until.ts'
 
 const rounds = 100
-/** What the slowest in a hundred requests may take. */
+/** What the slowest in a hundred requests may take, on a machine of its own. */
 const mostMs = 250
 
 test('without Redis reads, admission and usage go on within a quarter of a second, and everything is posted once it is back', async ({
@@ -54,7 +55,7 @@ test('without Redis reads, admission and usage go on within a quarter of a secon
   const statuses = answers.map((each) => each.status)
   expect(new Set(statuses)).toEqual(new Set([200, 201, 202]))
   const slowest = answers.map((each) => each.tookMs).toSorted((one, other) => one - other)
-  expect(slowest[Math.floor(slowest.length * 0.99)]).toBeLessThan(mostMs)
+  expect(slowest[Math.floor(slowest.length * 0.99)]).toBeLessThan(mostMs * othersTake())
   expect(ended.status).toBe(202)
   expect(whileAway).toEqual({ received: 2 * rounds + 1 })
   expect(await moneyOf(db, workspaceId)).toEqual({
