@@ -1,6 +1,6 @@
 /**
  * The README's picture of a terminal: runs `npm start` on a terminal of its own, and draws the screen that it left as SVG. The text is what
- * was printed and nothing else; only the card around it is ours.
+ * was printed and nothing else, but for the checkout's folder, which is somebody's own; only the card around it is ours.
  */
 import { spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
@@ -24,7 +24,7 @@ const tokens = new RegExp(`${escape}\\[([\\d;]*)[A-Za-z]|\\r|\\n|[^${escape}\\r\
 /** Shape: how many rows the screen has, with the picture written to `out`. */
 export async function drawTerminal({ records, out }: { records: number; out: string }): Promise<number> {
   const printed = await runOnTerminal(`npm start --silent -- --once --records ${records}`)
-  const rows = readScreen(printed)
+  const rows = readScreen(printed.replaceAll(checkout, '~/voice-wallet'))
   const prompt = [{ text: `$ npm start -- --records ${records}`, bold: false, colour: faint }]
   await writeFile(out, drawScreen([prompt, [], ...rows]))
   return rows.length
