@@ -52,9 +52,10 @@ export const paddleFaults: Fault[] = [
       await control.webhooks({ mode: 'drop' })
       await seen(patienceMs, credits)
       await during(scene, windowMs)
-      const untold = (await control.journal()).events.slice(before)
       const creditedUntold = await credits()
+      // First told again, then counted: what happens between the two would never be told.
       await control.webhooks({ mode: 'deliver' })
+      const untold = (await control.journal()).events.slice(before)
       for (const { eventId } of untold) await control.replay(eventId)
       return { untold: untold.length, creditedUntold }
     },
