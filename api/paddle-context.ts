@@ -8,6 +8,7 @@ import type { FastifyRequest } from 'fastify'
 import type { BillingError } from '../billing/billing-error.ts'
 import type { Micros } from '../billing/money.ts'
 import type { PaddleGateway } from '../paddle/gateway.ts'
+import { openPaddleGateway } from '../paddle/open-gateway.ts'
 import type { PaddleRefusal } from '../paddle/outcome.ts'
 import type { PaddleConfig } from '../runtime/config.ts'
 import type { Log } from '../runtime/log.ts'
@@ -36,22 +37,14 @@ export type MoneyInContext = RouteContext & {
   mostTopUpMicros: Micros
 }
 
-/**
- * Shape: null without a configuration; then Paddle's SDK, which is a third of all that this process would read, is not read.
- *        Once in a process, when it starts.
- */
+/** Shape: null without a configuration. Once in a process, when it starts. */
 export async function connectPaddle(
   config: PaddleConfig | null,
   log: Log,
   onCall?: (call: PaddleCallSeen) => void,
 ): Promise<{ gateway: ApiPaddle; close: () => Promise<void> } | null> {
   if (config === null) return null
-  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
-    import('../paddle/gateway.ts'),
-    import('../paddle/transport.ts'),
-  ])
-  const { close } = installPaddleTransport()
-  const gateway = createPaddleGateway({
+  return await openPaddleGateway({
     ...config,
     timeouts: { otherMs: longestAnswerMs },
     onCall: (call) => {
@@ -59,7 +52,6 @@ export async function connectPaddle(
       onCall?.(call)
     },
   })
-  return { gateway, close }
 }
 
 /** Somebody waits for it at the other end. */

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 
 import { BillingError } from '../billing/billing-error.ts'
 import type { PaddleGateway } from '../paddle/gateway.ts'
+import { openPaddleGateway } from '../paddle/open-gateway.ts'
 import { controlSimulator } from '../paddle/simulator/control.ts'
 import { startPaddleSimulator } from '../paddle/simulator/simulator.ts'
 import type { BusinessClock } from '../runtime/clock.ts'
@@ -117,21 +118,17 @@ export async function findPaddle(stack: Stack): Promise<PaddlePlace> {
   )
 }
 
-/** A gateway for as long as `work` lasts; only who asks for one has to read Paddle's SDK. */
+/** A gateway for as long as `work` lasts. */
 export async function withGateway<Result>(
   place: PaddlePlace,
   work: (gateway: PaddleGateway, productId: string) => Promise<Result>,
 ): Promise<Result> {
-  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
-    import('../paddle/gateway.ts'),
-    import('../paddle/transport.ts'),
-  ])
-  const transport = installPaddleTransport()
   const config = readPaddleConfig(place.environment)
+  const { gateway, close } = await openPaddleGateway(config)
   try {
-    return await work(createPaddleGateway(config), config.productId)
+    return await work(gateway, config.productId)
   } finally {
-    await transport.close()
+    await close()
   }
 }
 

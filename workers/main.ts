@@ -5,6 +5,7 @@ import { Redis } from 'ioredis'
 import type { ChargeTiming } from '../billing/top-up.ts'
 import { connect } from '../db/connect.ts'
 import { assertMigrated } from '../db/migrate.ts'
+import { openPaddleGateway } from '../paddle/open-gateway.ts'
 import { readWorkerConfig, type PaddleConfig, type WorkerConfig } from '../runtime/config.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { createWorkerMetrics, serveMetrics, type PaddleCallSeen } from '../runtime/metrics.ts'
@@ -152,19 +153,13 @@ function startMoneyInWorkers(context: WorkerContext, charging: Charging, perMinu
   return [startChargeWorker(context, charging, { perMinute }), startPaddleEventWorker(context, charging)]
 }
 
-/** Paddle's SDK is a third of all that this process would read, so it is read only where there is a Paddle. */
 async function connectPaddle(
   { productId, ...paddle }: PaddleConfig,
   timing: ChargeTiming,
   log: Log,
   onCall?: (call: PaddleCallSeen) => void,
 ) {
-  const [{ createPaddleGateway }, { installPaddleTransport }] = await Promise.all([
-    import('../paddle/gateway.ts'),
-    import('../paddle/transport.ts'),
-  ])
-  const { close } = installPaddleTransport()
-  const gateway = createPaddleGateway({
+  const { gateway, close } = await openPaddleGateway({
     ...paddle,
     productId,
     timeouts: { chargeMs: timing.chargeTimeoutMs },
