@@ -78,16 +78,25 @@ export function arrivalsOf(job: Pick<Job, 'name' | 'data' | 'timestamp'>): Usage
 /**
  * Everything that was received and not posted, page by page, until a page is empty: what rang while the last page was being posted
  * rang for nothing, because this job was still there.
+ *
+ * Throws: after the last page, when an event could neither be posted nor set aside; at once, when that goes for all of a page.
  */
 async function postReceived(db: Db, batch: PostingBatch): Promise<UsageSummary> {
   const outcomes: PostedOutcome[] = []
+  const failures: unknown[] = []
   let after: UsageArrival | undefined
   for (;;) {
     const page = await listReceivedUsage(db, { after, limit: pageSize })
-    outcomes.push(...(await Promise.all(page.map((arrival) => batch.post(arrival)))))
-    if (page.length === 0) return summarize(outcomes)
+    const decided = await Promise.allSettled(page.map((arrival) => batch.post(arrival)))
+    const posted = decided.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+    failures.push(...decided.flatMap((each) => (each.status === 'rejected' ? [each.reason] : [])))
+    outcomes.push(...posted)
+    if (posted.length === 0) break
     after = page.at(-1)
   }
+  // The last, because it says when the process ends.
+  if (failures.length > 0) throw failures.at(-1)
+  return summarize(outcomes)
 }
 
 function summarize(outcomes: readonly PostedOutcome[]): UsageSummary {

@@ -1,10 +1,11 @@
 // The usage queue: whatever a job carries is posted, or set aside with its reason; a job is never lost with it.
 import { UnrecoverableError, Worker, type Job, type JobsOptions, type Queue } from 'bullmq'
+import { sql } from 'kysely'
 import { describe, expect } from 'vitest'
 
 import { connect } from '../../db/connect.ts'
 import type { Db } from '../../db/schema.ts'
-import { receiveUsage } from '../../db/usage-event.ts'
+import { listReceivedUsage, receiveUsage } from '../../db/usage-event.ts'
 import { findBalance } from '../../db/wallet.ts'
 import { jobOf } from '../../jobs/contract.ts'
 import { callEnded, usageBatch, usageReceived } from '../../jobs/usage-jobs.ts'
@@ -16,6 +17,7 @@ import { captureLog } from '../support/captured-log.ts'
 import { test as base } from '../support/fixtures.ts'
 import { aCall, aMessage, callArrival, givenWorkspace } from '../support/given.ts'
 import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
+import { whileHeld } from '../support/held.ts'
 import { until } from '../support/until.ts'
 
 const silent = createLog('silent', 'test')
@@ -153,6 +155,62 @@ describe('a usage worker', () => {
     expect(await countUsage(db)).toEqual({ posted: 1_101 })
   })
 
+  test('posts what was received while it posted the last page, although the ring for it came to a job that was there', async ({
+    ownPlace,
+    ownDb: db,
+    redis,
+    usage,
+    batch,
+  }) => {
+    let asked = 0
+    const counting: PostingBatch = {
+      ...batch,
+      post: async (arrival) => {
+        asked += 1
+        return await batch.post(arrival)
+      },
+    }
+    const context = { connection: redis, prefix: ownPlace.queuePrefix, log: silent }
+    const [worker] = startUsageWorkers(context, { db, batch: counting, workers: 1, concurrency: 10 })
+    const [locked, other] = [await givenWorkspace(db), await givenWorkspace(db)]
+    await receiveUsage(db, [callArrival(aCall(locked))])
+
+    await whileHeld(
+      db,
+      (trx) => sql`select from wallet where workspace_id = ${locked} for no key update`.execute(trx),
+      async () => {
+        await addJob(usage, jobOf(usageReceived, {}))
+        await until('it has read the page and waits for the wallet', () => asked === 1)
+        await receiveUsage(db, [callArrival(aCall(other))])
+        await addJob(usage, jobOf(usageReceived, {}))
+      },
+    )
+    await until('it is done', () => isQuiet(usage))
+
+    await worker?.close()
+
+    expect(await countUsage(db)).toEqual({ posted: 2 })
+  })
+
+  test('posts all that was received at the first attempt, although the oldest event cannot even be set aside', async ({
+    ownDb: db,
+    usage,
+    working: _working,
+  }) => {
+    const workspaceId = await givenWorkspace(db)
+    const events = Array.from({ length: 1_101 }, () =>
+      callArrival(aCall(workspaceId, { durationSeconds: 1 })),
+    )
+    await receiveUsage(db, events)
+    const [oldest] = await listReceivedUsage(db, { limit: 1 })
+    await refuseChangesOf(db, oldest?.key ?? '')
+
+    const job = await addJob(usage, jobOf(usageReceived, {}))
+    await until('the first attempt is over', async () => (await job.isDelayed()) || (await isQuiet(usage)))
+
+    expect(await countUsage(db)).toEqual({ posted: 1_100, received: 1 })
+  })
+
   test('gives a job back, with all its attempts, when the process ends before the event is posted', async ({
     ownPlace,
     ownDb: db,
@@ -271,6 +329,14 @@ describe('rescuing usage jobs that failed for good', () => {
 })
 
 type EnqueuedJob = { name: string; jobId: string; data: unknown; options: JobsOptions }
+
+async function refuseChangesOf(db: Db, key: string): Promise<void> {
+  await sql`create function poison() returns trigger language plpgsql as $$ begin raise 'poison'; end $$`.execute(
+    db,
+  )
+  await sql`create trigger poison before update on usage_event for each row
+    when (old.key = ${sql.lit(key)}) execute function poison()`.execute(db)
+}
 
 async function addJob(queue: Queue, { name, jobId, data, options }: EnqueuedJob): Promise<Job> {
   return await queue.add(name, data, { ...options, jobId })
