@@ -21,7 +21,7 @@ export async function startServiceProcess({
   logDirectory,
   log,
   preload,
-  onEnd: tellEnd = () => undefined,
+  onEnd = () => undefined,
 }: {
   /** As in `the workers ended`. */
   name: string
@@ -31,7 +31,7 @@ export async function startServiceProcess({
   log: (message: string) => void
   /** A file that the process loads before its main. */
   preload?: string
-  /** Told of every end that nobody asked for by `stop`: the signal or the exit code. */
+  /** Told of every end that nobody asked for by `stop`, of one that had been ready: the signal or the exit code. */
   onEnd?: (cause: string | number) => void
 }): Promise<ServiceProcess> {
   await mkdir(logDirectory, { recursive: true })
@@ -55,16 +55,20 @@ export async function startServiceProcess({
       if (child.signalCode !== null && !stopping) return await start()
       throw new Error(`the ${name} ended with code ${child.exitCode} before they were ready; see ${logPath}`)
     }
-    ended.then(([code, signal]) => onEnd(signal ?? code, tellEnd)).catch(() => undefined)
+    ended.then(([code, signal]) => endedAfterReady(signal ?? code)).catch(() => undefined)
     return message
   }
-  const onEnd = (cause: string | number, tell: (cause: string | number) => void = () => undefined): void => {
+  const endedAfterReady = (cause: string | number): void => {
     if (stopping) return
-    tell(cause)
+    onEnd(cause)
+    replace(cause)
+  }
+  const replace = (cause: string | number): void => {
+    if (stopping) return
     log(`the ${name} ended (${cause}); starting others`)
     start().catch((error: unknown) => {
       log(error instanceof Error ? error.message : String(error))
-      setTimeout(() => onEnd('failed to start'), 1_000)
+      setTimeout(() => replace('failed to start'), 1_000)
     })
   }
 

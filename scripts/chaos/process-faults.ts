@@ -48,10 +48,7 @@ export const processFaults: Fault[] = [
         await letGo()
         await during(scene, pastTheLock(scene.stage))
       }).finally(() => worker.signal('SIGCONT'))
-      return {
-        stalled: await seen(5_000, sighted('stalled')),
-        duplicates: await seen(5_000, sighted('duplicates')),
-      }
+      return await workDoneTwice(sighted)
     },
   },
   {
@@ -68,10 +65,7 @@ export const processFaults: Fault[] = [
         await letGo()
         await during(scene, pastTheLock(scene.stage))
       })
-      return {
-        stalled: await seen(5_000, sighted('stalled')),
-        duplicates: await seen(5_000, sighted('duplicates')),
-      }
+      return await workDoneTwice(sighted)
     },
   },
   {
@@ -146,6 +140,16 @@ export const processFaults: Fault[] = [
     },
   },
 ]
+
+/** Others took its jobs, and it did them as well when it came back. */
+async function workDoneTwice(
+  sighted: Awaited<ReturnType<typeof sightingsFromNow>>,
+): Promise<{ stalled: number; duplicates: number }> {
+  return {
+    stalled: await seen(5_000, sighted('stalled')),
+    duplicates: await seen(5_000, sighted('duplicates')),
+  }
+}
 
 /** Shape: 1, when it ended as it should. */
 async function replace({ violations }: Scene, member: Member): Promise<number> {

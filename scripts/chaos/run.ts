@@ -169,7 +169,10 @@ export async function runChaos(
   }
 }
 
-/** What a fault is to show depends on what is under way at its moment. One that showed nothing is made to happen again, with some of the next one's load. */
+/**
+ * What a fault is to show depends on what is under way at its moment. One that showed nothing is made to happen again, with some of
+ * the next one's load.
+ */
 async function injectUntilSeen(
   scene: Scene,
   fault: Fault,

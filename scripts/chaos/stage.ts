@@ -4,7 +4,6 @@
  */
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -19,6 +18,7 @@ import { startPaddleSimulator } from '../../paddle/simulator/simulator.ts'
 import { pause } from '../../runtime/repeat.ts'
 import { startTcpProxy, type TcpProxy } from '../drills/tcp-proxy.ts'
 import { startEmbeddedServers, type EmbeddedServers } from '../embedded/embedded-servers.ts'
+import { pickFreePort } from '../embedded/server-process.ts'
 import { startServiceProcess } from '../service-process.ts'
 import { watchEvidence, type Evidence } from './evidence.ts'
 import type { Hook } from './process-hooks.ts'
@@ -133,14 +133,14 @@ export async function startStage({
     const onUnasked = (cause: string): number => endedByThemselves.push(cause)
     const startMember = async (
       options: Pick<MemberOptions, 'name' | 'main' | 'environment' | 'healthUrl'>,
-    ): Promise<Member & { said: unknown; pid: () => number | undefined }> => {
+    ): Promise<Member & { pid: () => number | undefined }> => {
       const member = await startMemberProcess({ ...options, directory, onUnasked })
       ending.push(() => member.stop())
       return member
     }
-    const apiPort = await freePort()
+    const apiPort = await pickFreePort()
     const apiUrl = `http://127.0.0.1:${apiPort}`
-    const ports = [await freePort(), await freePort()]
+    const ports = [await pickFreePort(), await pickFreePort()]
     await control.setWebhookUrl(`${apiUrl}/webhooks/paddle`)
     const [api, ...workers] = await Promise.all([
       startMember({
@@ -243,9 +243,7 @@ async function startMemberProcess({
   healthUrl,
   directory,
   onUnasked,
-}: MemberOptions): Promise<
-  Member & { said: unknown; pid: () => number | undefined; stop: () => Promise<void> }
-> {
+}: MemberOptions): Promise<Member & { pid: () => number | undefined; stop: () => Promise<void> }> {
   let awaited: ((cause: string | number) => void) | null = null
   const service = await startServiceProcess({
     name,
@@ -267,7 +265,6 @@ async function startMemberProcess({
   }
   return {
     name,
-    said: service.said,
     pid: service.pid,
     signal,
     tell: (hook) => void service.tell(hook),
@@ -304,15 +301,4 @@ async function answers(url: string): Promise<boolean> {
 
 function metricsUrl(port: number): string {
   return `http://127.0.0.1:${port}/metrics`
-}
-
-function freePort(): Promise<number> {
-  return new Promise((found, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => found(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }

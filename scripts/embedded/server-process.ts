@@ -227,7 +227,8 @@ async function readTail(path: string, from: number): Promise<string> {
   }
 }
 
-function pickFreePort(): Promise<number> {
+/** Of this machine's own address; somebody else may take it before it is used. */
+export function pickFreePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.once('error', reject)

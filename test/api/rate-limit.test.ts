@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished } from 'vitest'
 
 import { networkOf } from '../../api/rate-limit.ts'
 import { createWindowCounter, remainingOf, roomInMs } from '../../api/sliding-window.ts'
+import { pickFreePort } from '../../scripts/embedded/server-process.ts'
 import { newId } from '../support/given.ts'
 import { test as base, type ApiAnswer, type TestApi } from '../support/api-server.ts'
 import { anEvent, signatureOf } from '../support/paddle-sender.ts'
@@ -199,7 +200,7 @@ describe('with Redis', () => {
   })
 
   test('that is away, each process counts by itself', async ({ startLimited }) => {
-    const port = await freePort()
+    const port = await pickFreePort()
     const api = await startLimited({ perMinute: 3, redisUrl: `redis://127.0.0.1:${port}` })
 
     const statuses = []
@@ -273,16 +274,6 @@ async function untilCountedIn(redis: Redis, prefix: string, api: TestApi): Promi
     await api.get('/nowhere', { key: null })
     return (await read()) !== before
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  await new Promise((resolve) => {
-    server.close(resolve)
-  })
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 /** Redis by way of a relay that may fall silent, which it does without a word. */

@@ -119,8 +119,7 @@ function priceOf({ to, durationSeconds, recorded }: TrafficCall): bigint {
     .reduce((sum, amount) => sum + amount)
 }
 
-/** A linear congruential generator: good enough to mix, the same everywhere. */
-/** Between 0 and 1, the same for the same seed. */
+/** Shape: between 0 and 1, the same for the same seed everywhere. A linear congruential generator: good enough to mix. */
 export function randomNumbers(seed: number): () => number {
   let state = BigInt(seed)
   return () => {
