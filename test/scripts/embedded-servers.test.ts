@@ -262,7 +262,8 @@ async function startOrphans(dataDirectory: string): Promise<number[]> {
   const prefix = isRoot ? await getUserPrefix(nobody, [postgres, '--version']) : []
   const dropRoot = prefix.filter((word) => !word.startsWith('--pdeathsig'))
   const data = join(dataDirectory, 'postgres')
-  const options = ['-D', data, '-c', 'listen_addresses=', '-c', 'unix_socket_directories=']
+  // It needs somewhere to listen: with nowhere at all it ends at once.
+  const options = ['-D', data, '-c', 'listen_addresses=', '-c', `unix_socket_directories=${data}`]
   const pids = [
     spawnOrphan([...dropRoot, postgres, ...options], data, process.env),
     spawnOrphan(
