@@ -4,8 +4,11 @@ import { connect, createServer, type Socket } from 'node:net'
 export type TcpProxy = {
   /** The given URL, by way of this proxy. */
   urlOf: (url: string) => string
-  /** Drops the next connection that runs this statement, after Postgres has answered: it has done it, and nobody hears. */
-  dropAnswerTo: (statement: string) => Promise<void>
+  /**
+   * Drops the next connection that runs this statement, after Postgres has answered: it has done it, and nobody hears. With
+   * `having`, the next one whose transaction has sent that text before.
+   */
+  dropAnswerTo: (statement: string, options?: { having: string }) => Promise<void>
   /** Drops the next connection that runs this statement, before Postgres hears of it. */
   dropRequest: (statement: string) => Promise<void>
   /**
@@ -20,7 +23,9 @@ export type TcpProxy = {
 
 type Hold = { parameter: Buffer; done: (letGo: () => void) => void }
 
-type Cut = { message: Buffer; when: 'unheard' | 'answered'; done: () => void }
+type Cut = { message: Buffer; having: string; when: 'unheard' | 'answered'; done: () => void }
+
+const ends = ['commit', 'rollback'].map(queryMessage)
 
 export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
@@ -34,6 +39,7 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       upstream.destroy()
     }
     let answerCut: Cut | null = null
+    let isMeant = false
     let holding: Hold | null = null
     let heldBack: Buffer[] | null = null
     const letGo = (): void => {
@@ -46,7 +52,8 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
         hold = null
       }
       if (holding !== null && bytes.includes(queryMessage('commit'))) heldBack = []
-      if (cut !== null && bytes.includes(cut.message)) {
+      if (cut !== null && bytes.includes(cut.having)) isMeant = true
+      if (cut !== null && isMeant && bytes.includes(cut.message)) {
         const { when, done } = cut
         if (when === 'answered') answerCut = cut
         cut = null
@@ -56,6 +63,7 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
           return
         }
       }
+      if (ends.some((end) => bytes.includes(end))) isMeant = false
       upstream.write(bytes)
     })
     upstream.on('data', (bytes) => {
@@ -81,9 +89,9 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
-  const cutAt = (statement: string, when: Cut['when']): Promise<void> =>
+  const cutAt = (statement: string, when: Cut['when'], having = ''): Promise<void> =>
     new Promise((resolve) => {
-      cut = { message: queryMessage(statement), when, done: resolve }
+      cut = { message: queryMessage(statement), having, when, done: resolve }
     })
 
   return {
@@ -94,8 +102,8 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       through.port = String(typeof address === 'object' && address !== null ? address.port : 0)
       return through.href
     },
-    dropAnswerTo: (text) => cutAt(text, 'answered'),
-    dropRequest: (text) => cutAt(text, 'unheard'),
+    dropAnswerTo: (statement, options) => cutAt(statement, 'answered', options?.having),
+    dropRequest: (statement) => cutAt(statement, 'unheard'),
     holdCommitOf: (parameter) =>
       new Promise((resolve) => {
         hold = { parameter: parameterBytes(parameter), done: resolve }
