@@ -26,6 +26,7 @@ import { findTopUp, type TopUp } from '../db/top-up.ts'
 import { topUpDue } from '../jobs/top-up-jobs.ts'
 import type { PaddleGateway } from '../paddle/gateway.ts'
 import type { Log } from '../runtime/log.ts'
+import { mayCharge } from './charging-watch.ts'
 import { startWorker, type StartedWorker, type WorkerContext } from './start-worker.ts'
 
 export type Charging = {
@@ -67,6 +68,8 @@ async function handleTopUpDue(job: Job, charging: Charging): Promise<Done> {
   if (topUp === null || topUp.dueAt === null) return { outcome: 'nothing_due' }
   if (topUp.dueAt > (await readClock(charging.db)) && topUp.state !== 'submitting')
     return { outcome: 'not_due_yet' }
+  // It stays due, so the sweep rings again in a second.
+  if (topUp.state === 'ready' && !(await mayCharge(charging.db))) return { outcome: 'paddle_not_asked_yet' }
   return await advanceTopUp(topUp, charging)
 }
 

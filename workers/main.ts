@@ -13,6 +13,7 @@ import { closeOnSignal } from '../runtime/shutdown.ts'
 import { startBlockSweep } from './block-sweep.ts'
 import { startHeartbeatWorker, watchHeartbeat } from './heartbeat.ts'
 import { startChargeWorker, type Charging } from './charge-worker.ts'
+import { startChargingWatch } from './charging-watch.ts'
 import { startMoneyInSweeps } from './money-in-sweep.ts'
 import { startPaddleEventWorker } from './paddle-event-worker.ts'
 import { createPostingBatch } from './posting-batch.ts'
@@ -111,6 +112,7 @@ async function startWorkers(config: WorkerConfig, log: Log): Promise<() => Promi
     ...startSweeps({ db, log, batch, queueNamed: queues.named }),
     ...startMoneyInSweeps({ db, log, queueNamed: queues.named }),
     startBlockSweep({ db, log }),
+    ...(paddle === null ? [] : [startChargingWatch({ db, log, ...paddle })]),
     watchHeartbeat(context, { db, onWedged: () => process.exit(1) }),
   ]
   const rounds = createRounds({

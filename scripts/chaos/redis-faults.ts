@@ -160,7 +160,9 @@ async function beatsFromNow({ stage }: Scene): Promise<() => Promise<number>> {
   )
   const now = rows[0]?.now
   return async () => {
-    const beats = await sql`select from heartbeat where beat_at > ${now}`.execute(stage.db)
+    const beats = await sql`select from heartbeat where name = 'worker' and beat_at > ${now}`.execute(
+      stage.db,
+    )
     return beats.rows.length
   }
 }
