@@ -2,12 +2,12 @@
  * Calls: may one start, does it go on, has it ended. The platform dials; a call here is its id, its place, and what is held for
  * it. An answer of 201 means that the money for its first minute is set aside.
  */
-import { randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 import { z } from 'zod'
 
 import type { CallToAdmit, NoPrice } from '../billing/admission.ts'
-import { agentId, callId, campaignId } from '../billing/ids.ts'
+import { agentId, callId, campaignId, type WorkspaceId } from '../billing/ids.ts'
 import { longestCallSeconds } from '../billing/usage-event.ts'
 import { findCallCost, findHold, listUnbilledCalls, type Hold } from '../db/hold.ts'
 import { extendCall, noteHangUp, releaseCall } from '../db/live-call.ts'
@@ -20,6 +20,7 @@ import { callPayload } from '../jobs/usage-jobs.ts'
 import { createAdmissionBatch, type AdmissionBatch, type DecidedAdmission } from './admission-batch.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
+import { idempotencyHeaders, reusedKey } from './idempotency.ts'
 import { insufficientBalance, usdNumberUp, walletFrozen } from './insufficient-balance.ts'
 import { usdNumber, usdText } from './money.ts'
 import { noWallet } from './wallet-routes.ts'
@@ -71,9 +72,10 @@ const startBody = z
       .meta({ description: 'A recorded call costs more, and more is held.' }),
     agent_id: agentId.optional(),
     campaign_id: campaignId.optional(),
-    call_id: callId
-      .optional()
-      .meta({ description: 'Made for you when left out. Asking again with the same one is safe.' }),
+    call_id: callId.optional().meta({
+      description:
+        'Made for you when left out, out of the `Idempotency-Key` where there is one. Asking again with the same one is safe.',
+    }),
     metadata: z
       .record(z.string(), z.unknown())
       .optional()
@@ -135,6 +137,7 @@ function registerStart(api: Api, { admissions }: CallContext): void {
           'what is there and what it takes, and with `Retry-After` while the card is being charged. 403 `wallet_frozen`, 409 ' +
           '`call_exists` or `campaign_stopped`, 422 `unknown_destination`. Calls that are not heard of for a while lose their ' +
           'hold: extend them.',
+        headers: idempotencyHeaders,
         body: startBody,
         response: {
           201: callShape.extend({
@@ -148,10 +151,11 @@ function registerStart(api: Api, { admissions }: CallContext): void {
       },
     },
     async (request, reply) => {
-      const { body } = request
+      const { body, headers } = request
+      const workspaceId = workspaceOf(request)
       const call: CallToAdmit = {
-        workspaceId: workspaceOf(request),
-        callId: body.call_id ?? `call_${randomBytes(12).toString('hex')}`,
+        workspaceId,
+        callId: body.call_id ?? newCallId(workspaceId, headers['idempotency-key']),
         direction: body.direction,
         to: body.to_number ?? body.to,
         from: body.from_number,
@@ -159,7 +163,10 @@ function registerStart(api: Api, { admissions }: CallContext): void {
         agentId: body.agent_id,
         campaignId: body.campaign_id,
       }
-      const admitted = admittedOrRefused(call, await admissions.admit(call))
+      const admission = await admissions.admit(call)
+      const isKeyReused = admission.outcome === 'known_call' && admission.state === 'open'
+      if (body.call_id === undefined && isKeyReused) throw reusedKey()
+      const admitted = admittedOrRefused(call, admission)
       void reply.code(201).header('location', `/v1/calls/${call.callId}`)
       return {
         call_id: call.callId,
@@ -180,6 +187,13 @@ function registerStart(api: Api, { admissions }: CallContext): void {
       }
     },
   )
+}
+
+/** With a key it is the same id every time, so that a request that is sent again holds nothing a second time. */
+function newCallId(workspaceId: WorkspaceId, key: string | undefined): string {
+  const name =
+    key === undefined ? randomBytes(12).toString('hex') : hash('sha256', `${workspaceId}/${key}`).slice(0, 24)
+  return `call_${name}`
 }
 
 function admittedOrRefused(call: CallToAdmit, admission: DecidedAdmission) {

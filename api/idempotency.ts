@@ -53,7 +53,7 @@ type UnderWay = { bodyHash: Buffer; ended: Promise<StoredAnswer | null> }
 /** How long a request waits for the one before it, which asks the same. */
 const waitMs = 5_000
 
-const keyHeaders = z.looseObject({
+export const idempotencyHeaders = z.looseObject({
   'idempotency-key': z
     .string()
     .regex(/^[\x20-\x7e]{1,255}$/, 'expected an Idempotency-Key of 1 to 255 printable ASCII characters')
@@ -102,7 +102,7 @@ export function registerIdempotency(api: Api, { db, log }: { db: Db; log: Log })
   api.decorateRequest('idempotency', null)
   api.addHook('onRoute', (route) => {
     if (route.config?.idempotent === undefined || route.config.idempotent === false) return
-    route.schema = { ...route.schema, headers: route.schema?.headers ?? keyHeaders }
+    route.schema = { ...route.schema, headers: route.schema?.headers ?? idempotencyHeaders }
   })
   // Before the body is checked, because checking turns amounts into what has no JSON.
   api.addHook('preValidation', async (request) => {
@@ -252,7 +252,7 @@ function unseal(key: Buffer, sealed: string): string | null {
   }
 }
 
-const reusedKey = () =>
+export const reusedKey = () =>
   refusal({
     status: 422,
     code: 'idempotency_key_reused',

@@ -109,6 +109,29 @@ describe('POST /v1/calls', () => {
     expect(await moneyOf(db, api.workspaceId)).toMatchObject({ held: 0n, openHolds: 0n })
   })
 
+  test('holds once for a request without a call id that is sent again with the same Idempotency-Key', async ({
+    api,
+    db,
+  }) => {
+    const headers = { 'idempotency-key': 'dial 17' }
+
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => api.post('/v1/calls', { body: toUs, headers })),
+    )
+    const other = await api.post('/v1/calls', { body: { ...toUs, recorded: true }, headers })
+    const next = await api.post('/v1/calls', { body: toUs, headers: { 'idempotency-key': 'dial 18' } })
+    await api.post(`/v1/calls/${idOf(next)}/release`, { body: {} })
+
+    expect(answers.map((each) => each.status)).toEqual([201, 201, 201, 201, 201])
+    expect(new Set(answers.map(idOf)).size).toBe(1)
+    expect(idOf(next)).not.toBe(answers.map(idOf)[0])
+    expect(other).toMatchObject({
+      status: 422,
+      body: { error: { code: 'idempotency_key_reused', field: 'idempotency-key' } },
+    })
+    expect(await moneyOf(db, api.workspaceId)).toMatchObject({ held: 200_000n, openHolds: 200_000n })
+  })
+
   const malformed: [body: unknown, field: string | undefined][] = [
     [{ to_number: '415 555' }, 'to_number'],
     [{ to_number: '+1 (415) 555-0100' }, 'to_number'],
