@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 
 import { findBreaks } from '../support/books.ts'
 import { test } from '../support/fixtures.ts'
-import { holdToModel } from '../support/model-run.ts'
+import { holdToModel } from '../support/model/run.ts'
 
 test('the wallet and its model say the same after every one of some hundred commands', async ({
   ownPlace,

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 
 import { findBreaks } from '../support/books.ts'
 import { test } from '../support/fixtures.ts'
-import { holdToModel } from '../support/model-run.ts'
+import { holdToModel } from '../support/model/run.ts'
 
 /** What must have been seen at least once, or the run proves nothing about it. */
 const mustSee = [

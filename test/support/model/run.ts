@@ -1,10 +1,11 @@
 /** The model test itself: runs of commands in any order, after each of which the model and Postgres must say the same. */
 import * as fc from 'fast-check'
 
-import { connect } from '../../db/connect.ts'
-import type { Db } from '../../db/schema.ts'
-import { letClocksStop } from './frozen-clock.ts'
-import { anyCommands, givenRun, settleRun } from './model-commands.ts'
+import { connect } from '../../../db/connect.ts'
+import type { Db } from '../../../db/schema.ts'
+import { letClocksStop } from '../frozen-clock.ts'
+import { anyCommands, givenRun } from './commands.ts'
+import { settleRun } from './compare.ts'
 
 /**
  * Stops the clock of the database. A failure names its seed, its path and its replay path, which repeat it:
