@@ -2,12 +2,10 @@
  * Calls: may one start, does it go on, has it ended. The platform dials; a call here is its id, its place, and what is held for
  * it. An answer of 201 means that the money for its first minute is set aside.
  */
-import { hash, randomBytes } from 'node:crypto'
-
 import { z } from 'zod'
 
 import type { CallToAdmit, NoPrice } from '../billing/admission.ts'
-import { agentId, callId, campaignId, type WorkspaceId } from '../billing/ids.ts'
+import { agentId, callId, campaignId } from '../billing/ids.ts'
 import { longestCallSeconds } from '../billing/usage-event.ts'
 import { findCallCost, findHold, listUnbilledCalls, type Hold } from '../db/hold.ts'
 import { extendCall, noteHangUp, releaseCall } from '../db/live-call.ts'
@@ -20,7 +18,7 @@ import { callPayload } from '../jobs/usage-jobs.ts'
 import { createAdmissionBatch, type AdmissionBatch, type DecidedAdmission } from './admission-batch.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
-import { idempotencyHeaders, reusedKey } from './idempotency.ts'
+import { digitsFor, idempotencyHeaders, reusedKey } from './idempotency.ts'
 import { insufficientBalance, usdNumberUp, walletFrozen } from './insufficient-balance.ts'
 import { usdNumber, usdText } from './money.ts'
 import { noWallet } from './wallet-routes.ts'
@@ -155,7 +153,7 @@ function registerStart(api: Api, { admissions }: CallContext): void {
       const workspaceId = workspaceOf(request)
       const call: CallToAdmit = {
         workspaceId,
-        callId: body.call_id ?? newCallId(workspaceId, headers['idempotency-key']),
+        callId: body.call_id ?? `call_${digitsFor(workspaceId, headers['idempotency-key'])}`,
         direction: body.direction,
         to: body.to_number ?? body.to,
         from: body.from_number,
@@ -187,13 +185,6 @@ function registerStart(api: Api, { admissions }: CallContext): void {
       }
     },
   )
-}
-
-/** With a key it is the same id every time, so that a request that is sent again holds nothing a second time. */
-function newCallId(workspaceId: WorkspaceId, key: string | undefined): string {
-  const name =
-    key === undefined ? randomBytes(12).toString('hex') : hash('sha256', `${workspaceId}/${key}`).slice(0, 24)
-  return `call_${name}`
 }
 
 function admittedOrRefused(call: CallToAdmit, admission: DecidedAdmission) {

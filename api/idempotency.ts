@@ -252,6 +252,16 @@ function unseal(key: Buffer, sealed: string): string | null {
   }
 }
 
+/**
+ * Digits for an id that is made up here. With a key they are the same each time: what is sent again, because nobody heard the
+ * answer or it was never kept, names the same thing again.
+ */
+export function digitsFor(owner: string, key: string | string[] | undefined): string {
+  return typeof key === 'string'
+    ? hash('sha256', `${owner}/${key}`).slice(0, 24)
+    : randomBytes(12).toString('hex')
+}
+
 export const reusedKey = () =>
   refusal({
     status: 422,

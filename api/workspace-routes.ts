@@ -1,15 +1,14 @@
 /** Opening workspaces, and giving one a key that has lost its last: for whoever runs this deployment. */
-import { randomBytes } from 'node:crypto'
-
 import { z } from 'zod'
 
-import { workspaceId as workspaceIdShape } from '../billing/ids.ts'
+import { workspaceId as workspaceIdShape, type WorkspaceId } from '../billing/ids.ts'
 import { signupGrantMicros } from '../billing/rates-default.ts'
 import { writeAudit } from '../db/audit-log.ts'
 import { findBalance } from '../db/wallet.ts'
 import { openWorkspace } from '../db/workspace.ts'
 import { actorOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
+import { digitsFor } from './idempotency.ts'
 import { labelText, makeKey, newKeyShape } from './key-routes.ts'
 import { usdNumber } from './money.ts'
 
@@ -33,9 +32,10 @@ export function registerWorkspaceRoutes(api: Api, { db, log }: RouteContext): vo
           'the key in it; otherwise a workspace that is open already is a 409.',
         tags: ['Workspaces'],
         body: z.strictObject({
-          workspace_id: workspaceIdShape
-            .optional()
-            .meta({ description: 'Chosen by you, or made up.', examples: ['ws_1a2b'] }),
+          workspace_id: workspaceIdShape.optional().meta({
+            description: 'Chosen by you, or made up, out of the `Idempotency-Key` where there is one.',
+            examples: ['ws_1a2b'],
+          }),
           name: labelText.optional(),
         }),
         response: { 201: openedShape },
@@ -43,12 +43,13 @@ export function registerWorkspaceRoutes(api: Api, { db, log }: RouteContext): vo
     },
     async (request, reply) => {
       const workspaceId =
-        request.body.workspace_id ?? workspaceIdShape.parse(`ws_${randomBytes(12).toString('hex')}`)
+        request.body.workspace_id ??
+        workspaceIdShape.parse(`ws_${digitsFor('operator', request.headers['idempotency-key'])}`)
       const { name } = request.body
       const actor = actorOf(request)
       const key = await db.transaction().execute(async (trx) => {
         const opening = await openWorkspace(trx, { workspaceId, name })
-        if (opening.outcome === 'already_open') throw alreadyOpen()
+        if (opening.outcome === 'already_open') throw alreadyOpen(workspaceId)
         await writeAudit(trx, {
           workspaceId,
           actor,
@@ -96,11 +97,11 @@ export function registerWorkspaceRoutes(api: Api, { db, log }: RouteContext): vo
   )
 }
 
-const alreadyOpen = () =>
+const alreadyOpen = (workspaceId: WorkspaceId) =>
   refusal({
     status: 409,
     code: 'workspace_exists',
-    message: 'A workspace with this id is open already: use its keys, or choose another id.',
+    message: `The workspace ${workspaceId} is open already: use its keys, let POST /v1/workspaces/${workspaceId}/keys make one, or choose another id.`,
     field: 'workspace_id',
   })
 

@@ -87,6 +87,27 @@ test('with an Idempotency-Key the answer comes again to the same operator key, a
   expect(other).toMatchObject({ status: 409, body: { error: { code: 'idempotency_answer_sealed' } } })
 })
 
+test('without an id, and sent again although the answer was never kept, it is the same workspace, with one grant', async ({
+  api,
+  db,
+}) => {
+  const headers = { 'idempotency-key': newWorkspaceId() }
+  const open = () => api.post('/v1/workspaces', { key: 'operator', headers, body: {} })
+
+  const first = opened.parse((await open()).body)
+  // The process died after its commit, before it could keep the answer.
+  await db
+    .deleteFrom('idempotent_request')
+    .where('idempotency_key', '=', headers['idempotency-key'])
+    .execute()
+  const again = await open()
+
+  expect(again).toMatchObject({
+    status: 409,
+    body: { error: { code: 'workspace_exists', message: expect.stringContaining(first.workspace_id) } },
+  })
+})
+
 test('is for the operator alone, and there is none without an operator key', async ({
   api,
   startTestApi,
