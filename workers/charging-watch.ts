@@ -48,5 +48,6 @@ async function catchUp({ log, ...adopting }: Adopting & { log: Log }, ageMs: num
   const result = await adoptFromPaddle(adopting, { since })
   if (result.outcome !== 'adopted') throw new Error(`Paddle could not be asked: ${JSON.stringify(result)}`)
   const { adopted, misfits } = result
-  log.info({ ...gap, adopted, misfits: misfits.slice(0, 20) }, 'Paddle was asked: cards are charged again')
+  const level = misfits.length > 0 ? 'error' : 'info'
+  log[level]({ ...gap, adopted, misfits: misfits.slice(0, 20) }, 'Paddle was asked: cards are charged again')
 }
