@@ -1,6 +1,7 @@
 /**
  * Does the ledger still say what was booked? Recomputes every sequence, balance, hash, price and sum from the rows and
- * compares them with what is stored. Reads one snapshot, so it may run while postings go on.
+ * compares them with what is stored. Are the guards on that keep those rows as they are? Reads one snapshot, so it may run while
+ * postings go on.
  */
 import { sql, type Selectable } from 'kysely'
 
@@ -11,7 +12,9 @@ import { chainedPosting, chainedRow } from './chained-row.ts'
 import { readRateBook, type RateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 import { usageName } from './usage-event.ts'
+import { findGuardsOff } from './verify-guards.ts'
 import { findWrongBlocks } from './verify-blocks.ts'
+import type { WalletHead } from './verify-heads.ts'
 import { findWrongHolds } from './verify-holds.ts'
 import { findUnexplainedRentals, findWrongNumbers } from './verify-rentals.ts'
 import { findWrongReversals } from './verify-reversals.ts'
@@ -26,10 +29,12 @@ export type Verification = {
   trialBalance: { account: Account; amountMicros: Micros }[]
   /** What does not fit, the first first; empty when everything does. */
   breaks: Break[]
+  /** Of every wallet that has a transaction, as it was recomputed. */
+  heads: WalletHead[]
 }
 
 /** Where the books break, and how. */
-type Break = { workspaceId: string; where: string; what: string }
+export type Break = { workspaceId: string; where: string; what: string }
 
 const pageSize = 5_000
 const mostBreaks = 20
@@ -68,7 +73,7 @@ async function verifyChains(
   prices: RateBook,
   breaks: Break[],
   onProgress?: (transactions: number) => void,
-): Promise<{ wallets: number; transactions: number; postings: number }> {
+): Promise<Pick<Verification, 'wallets' | 'transactions' | 'postings' | 'heads'>> {
   let transactions = 0
   let postings = 0
   const wallets = new Map<string, Walk>()
@@ -100,7 +105,12 @@ async function verifyChains(
     last = end
   }
   for (const walk of wallets.values()) compareWithWallet(walk, breaks)
-  return { wallets: wallets.size, transactions, postings }
+  return { wallets: wallets.size, transactions, postings, heads: [...wallets.values()].flatMap(headOf) }
+}
+
+function headOf({ wallet, sequence, head }: Walk): WalletHead[] {
+  const { workspace_id: workspaceId } = wallet
+  return sequence === 0n ? [] : [{ workspaceId, sequence, hash: head.toString('hex') }]
 }
 
 function bookedOf(
@@ -197,6 +207,7 @@ async function verifyReferences(trx: Tx, prices: RateBook, walkedPostings: numbe
   breaks.push(...(await findWrongBlocks(trx, mostBreaks)))
   breaks.push(...(await findWrongNumbers(trx, prices, mostBreaks)))
   breaks.push(...(await findWrongReversals(trx, mostBreaks)))
+  breaks.push(...(await findGuardsOff(trx)))
   return breaks
 }
 

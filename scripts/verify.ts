@@ -2,41 +2,71 @@
 import { describeAccount } from '../billing/ledger-draft.ts'
 import { displayUsdExact } from '../billing/money.ts'
 import { connect } from '../db/connect.ts'
+import type { Db } from '../db/schema.ts'
+import { findLostHeads } from '../db/verify-heads.ts'
 import { verifyLedger, type Verification } from '../db/verify.ts'
-import { runScript } from './command-line.ts'
+import { Misuse, runScript } from './command-line.ts'
+import { readHeads, writeHeads } from './heads-file.ts'
 import { withStack } from './stack.ts'
 
 await runScript({
   name: 'verify',
-  usage: `usage: npm run -s verify -- [--json]
+  usage: `usage: npm run -s verify -- [--json] [--heads <file>] [--against <file>]
 
 Recomputes every balance, sequence, hash and sum of the ledger from its rows, rates every call and message again from what
-was told, and adds up the trial balance over all accounts.
+was told, adds up the trial balance over all accounts, and looks whether the triggers are on that guard all of it.
 Exits 0 when all of it is right; 1 when something is not, and names the row. It may run while postings go on.
 Works on DATABASE_URL and REDIS_URL, else on this checkout's embedded servers.
 
-  --json  one JSON object instead of the report
-  --help  this text`,
-  options: { json: { type: 'boolean' } },
-  run: async ({ json }) =>
-    await withStack({ log }, async (stack) => {
+  --json            one JSON object instead of the report
+  --heads <file>    writes the newest transaction of every wallet, with its hash, when all is right. Keep it where whoever may
+                    change the database may not
+  --against <file>  compares with such a file: nothing that was there then may be missing or another
+  --help            this text`,
+  options: { json: { type: 'boolean' }, heads: { type: 'string' }, against: { type: 'string' } },
+  run: async ({ json, heads: headsFile, against }, words) => {
+    if (words.length > 0) throw new Misuse(`unexpected "${words.join(' ')}"`)
+    return await withStack({ log }, async (stack) => {
       const db = connect(stack.databaseUrl, { profile: 'auditor', name: 'verify', poolSize: 1 })
       try {
         const startedAt = performance.now()
-        const verification = await verifyLedger(db, {
+        const { heads, ...verification } = await verifyLedger(db, {
           onProgress: json === true ? () => undefined : progress(),
         })
+        if (against !== undefined) verification.breaks.push(...(await compareWithHeads(db, against)))
         const seconds = (performance.now() - startedAt) / 1000
         process.stdout.write(json === true ? jsonOf(verification) : reportOf(verification, seconds))
-        return verification.breaks.length === 0 ? 0 : 1
+        if (verification.breaks.length > 0) return 1
+        if (headsFile !== undefined) {
+          await writeHeads(headsFile, heads)
+          log(`the heads of ${heads.length} wallets are in ${headsFile}: keep it somewhere else`)
+        }
+        return 0
       } finally {
         await db.destroy()
       }
-    }),
+    })
+  },
 })
 
+/** What the file has and the ledger has not, the first 20. */
+async function compareWithHeads(db: Db, file: string): Promise<Verification['breaks']> {
+  const lost: Verification['breaks'] = []
+  let wallets = 0
+  for await (const page of readHeads(file)) {
+    lost.push(...(await findLostHeads(db, page)))
+    wallets += page.length
+    if (lost.length >= 20) break
+  }
+  if (lost.length === 0) log(`the heads of ${wallets} wallets in ${file} are all there`)
+  return lost.slice(0, 20)
+}
+
+/** What was recomputed, and what does not fit. */
+type Findings = Omit<Verification, 'heads'>
+
 function reportOf(
-  { wallets, transactions, postings, trialBalance, breaks }: Verification,
+  { wallets, transactions, postings, trialBalance, breaks }: Findings,
   seconds: number,
 ): string {
   const accounts = trialBalance
@@ -54,7 +84,7 @@ function reportOf(
   )
 }
 
-function jsonOf({ trialBalance, ...verification }: Verification): string {
+function jsonOf({ trialBalance, ...verification }: Findings): string {
   const balances = trialBalance.map(({ account, amountMicros }) => [account, amountMicros.toString()])
   return `${JSON.stringify({ ...verification, trialBalanceMicros: Object.fromEntries(balances) })}\n`
 }

@@ -474,7 +474,8 @@ async function breaksOf(db: Db, databaseUrl: string, statement: RawBuilder<unkno
   }
   const { numAffectedRows } = await statement.execute(db)
   expect(numAffectedRows).not.toBe(0n)
-  const breaks = await findBreaks(databaseUrl)
+  // That the guards are off is known here.
+  const breaks = (await findBreaks(databaseUrl)).filter((each) => !each.what.includes('trigger'))
   await sql`alter table rental_period drop constraint if exists rental_period_is_of_a_number`.execute(db)
   for (const table of tables) {
     await sql`delete from ${sql.table(table)}`.execute(db)

@@ -7,6 +7,7 @@ import type { WorkspaceId } from '../../billing/ids.ts'
 import { postUsage } from '../../db/post-usage.ts'
 import { createRateBookCache } from '../../db/rate-book.ts'
 import type { Db } from '../../db/schema.ts'
+import { guards } from '../../db/verify-guards.ts'
 import { findBreaks } from '../support/books.ts'
 import { test } from '../support/fixtures.ts'
 import { aCall, callArrival, givenWorkspace, newId, newWorkspaceId } from '../support/given.ts'
@@ -337,6 +338,24 @@ describe('with the triggers disabled by hand, the verifier names', () => {
     expect(named).toEqual(expect.arrayContaining(where(books)))
     expect(breaks.filter((each) => each.workspaceId === neighbour.workspaceId)).toEqual([])
   })
+})
+
+test('verify knows every trigger that is on for all sessions, and names one that is switched off, weakened or gone', async ({
+  ownPlace,
+  ownDb,
+}) => {
+  const { rows } = await sql<{ trigger: string }>`
+    select tgname as trigger from pg_trigger where not tgisinternal and tgenabled = 'A'`.execute(ownDb)
+
+  await sql`alter table posting disable trigger posting_is_append_only`.execute(ownDb)
+  await sql`alter table audit_log enable trigger audit_log_is_append_only`.execute(ownDb)
+  await sql`drop trigger rate_card_is_append_only on rate_card`.execute(ownDb)
+  const breaks = await findBreaks(ownPlace.databaseUrl)
+
+  expect(guards.map(({ trigger }) => trigger).toSorted()).toEqual(
+    rows.map(({ trigger }) => trigger).toSorted(),
+  )
+  expect(breaks.map((each) => each.where)).toEqual(['audit_log', 'posting', 'rate_card'])
 })
 
 /** The row that most tests tamper with. */

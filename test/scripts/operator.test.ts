@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { sql } from 'kysely'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 
 import { defaultRateCardJson } from '../../billing/rates-default.ts'
 import { beat } from '../../db/heartbeat.ts'
@@ -12,6 +12,7 @@ import { migrationNames } from '../../db/migrate.ts'
 import { postUsage } from '../../db/post-usage.ts'
 import { createRateBookCache, publishRateCard } from '../../db/rate-book.ts'
 import type { Db } from '../../db/schema.ts'
+import { guards } from '../../db/verify-guards.ts'
 import { countUsage } from '../support/books.ts'
 import { runCommand } from '../support/command.ts'
 import { test } from '../support/fixtures.ts'
@@ -40,6 +41,7 @@ describe('verify', () => {
     expect(right.stdout).toContain('The ledger is right')
     expect(wrong.code).toBe(1)
     expect(wrong.stdout).toContain(`${workspaceId}  transaction 3 (call/${calls[1]?.callId})`)
+    expect(wrong.stdout).toContain('the trigger ledger_transaction_is_append_only is off or gone')
     expect(asJson.code).toBe(1)
     expect(JSON.parse(asJson.stdout)).toMatchObject({
       transactions: 4,
@@ -75,7 +77,54 @@ describe('verify', () => {
     expect(stdout).toContain(`${granted}  wallet: says it has 1 transactions; the last one there is number 0`)
     expect(stdout).toContain(`${granted}  transaction 1: is gone`)
   })
+
+  test('by heads that were kept elsewhere names what was cut off with every trace of it', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const { workspaceId, calls } = await givenCalls(db)
+    const directory = await mkdtemp(join(tmpdir(), 'heads-'))
+    onTestFinished(async () => await rm(directory, { recursive: true, force: true }))
+    const heads = join(directory, 'heads.jsonl')
+    const hostile = join(directory, 'hostile.jsonl')
+    await writeFile(hostile, '{"workspaceId":"ws_1","sequence":"0","hash":""}\n')
+
+    const kept = await runScript('verify', ['--heads', heads], ownPlace)
+    await post(db, aCall(workspaceId))
+    const whole = await runScript('verify', ['--against', heads], ownPlace)
+    await cutOff(db, { workspaceId, leave: 3 })
+    const unaided = await runScript('verify', [], ownPlace)
+    const cut = await runScript('verify', ['--against', heads], ownPlace)
+    const malformed = await runScript('verify', ['--against', hostile], ownPlace)
+
+    expect([kept, whole, unaided, cut, malformed].map(({ code }) => code)).toEqual([0, 0, 0, 1, 2])
+    expect(calls).toHaveLength(3)
+    expect(cut.stdout).toContain(
+      `${workspaceId}  transaction 4: was there when the heads were written, and is gone`,
+    )
+    expect(malformed.stderr).toContain('hostile.jsonl:1: expected a line that "verify -- --heads" wrote')
+  })
 })
+
+/** What a superuser can do: the last transactions are gone, nothing remembers them, and the guards are on again. */
+async function cutOff(db: Db, { workspaceId, leave }: { workspaceId: string; leave: number }): Promise<void> {
+  const gone = sql`workspace_id = ${workspaceId} and wallet_sequence > ${leave}`
+  await db.transaction().execute(async (trx) => {
+    for (const table of ['posting', 'ledger_transaction'])
+      await sql`alter table ${sql.table(table)} disable trigger user`.execute(trx)
+    await sql`delete from usage_event where (workspace_id, key) in (
+      select workspace_id, idempotency_key from ledger_transaction where ${gone})`.execute(trx)
+    await sql`delete from posting where ${gone}`.execute(trx)
+    await sql`delete from ledger_transaction where ${gone}`.execute(trx)
+    await sql`update wallet set sequence = last.wallet_sequence, balance_micros = last.balance_after_micros, head_hash = last.hash
+      from ledger_transaction last
+      where last.workspace_id = wallet.workspace_id and last.workspace_id = ${workspaceId} and last.wallet_sequence = ${leave}`.execute(
+      trx,
+    )
+    for (const { table, trigger } of guards)
+      await sql`alter table ${sql.table(table)} enable always trigger ${sql.id(trigger)}`.execute(trx)
+  })
+}
 
 describe('set-aside', () => {
   test('lists what could not be posted with what to do about it, and requeues what it is told to', async ({

@@ -1,0 +1,49 @@
+/** The heads of all wallets as a file, for keeping it where whoever may change the database may not: one JSON line for each. */
+import { createReadStream, createWriteStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+
+import { z } from 'zod'
+
+import type { WalletHead } from '../db/verify-heads.ts'
+import { Misuse } from './command-line.ts'
+
+const pageSize = 5_000
+
+const headLine = z.strictObject({
+  workspaceId: z.string(),
+  sequence: z
+    .string()
+    .regex(/^[1-9]\d{0,17}$/)
+    .transform(BigInt),
+  hash: z.string().regex(/^[\da-f]{64}$/),
+})
+
+export async function writeHeads(file: string, heads: readonly WalletHead[]): Promise<void> {
+  const lines = heads.map((head) => `${JSON.stringify({ ...head, sequence: String(head.sequence) })}\n`)
+  await pipeline(Readable.from(lines), createWriteStream(file))
+}
+
+/** Shape: pages, in the order of the file. Throws: Misuse for a line that is no head. */
+export async function* readHeads(file: string): AsyncGenerator<WalletHead[]> {
+  let page: WalletHead[] = []
+  let number = 0
+  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+    number += 1
+    if (line === '') continue
+    page.push(headIn(line, `${file}:${number}`))
+    if (page.length < pageSize) continue
+    yield page
+    page = []
+  }
+  if (page.length > 0) yield page
+}
+
+function headIn(line: string, place: string): WalletHead {
+  try {
+    return headLine.parse(JSON.parse(line))
+  } catch {
+    throw new Misuse(`${place}: expected a line that "verify -- --heads" wrote, got ${line.slice(0, 60)}`)
+  }
+}
