@@ -2,7 +2,8 @@
  * Chaos: the whole of it, in real processes on real servers, under load, while one thing after the other breaks. Afterwards an
  * oracle that shares no line with the project says what every event and every wallet must have come to.
  */
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { styleText } from 'node:util'
 
 import { catalogue, scheduleOf } from './chaos/catalogue.ts'
@@ -69,6 +70,10 @@ Exits 0 when every promise was kept; 1 when one was broken, and when a fault was
     const title = `${count(events)} events, ${count(faults)} faults, seed ${seed}`
     print(styleText('bold', title))
 
+    // Now, and not after an hour: a folder that cannot be made.
+    for (const file of [values.report, values.picture]) {
+      if (file !== undefined) await mkdir(dirname(file), { recursive: true })
+    }
     const interrupted = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => interrupted.abort(new Error('interrupted')))
@@ -98,7 +103,10 @@ Exits 0 when every promise was kept; 1 when one was broken, and when a fault was
       return verdictOf(result) === 'kept' ? 0 : 1
     } catch (error) {
       endProgress()
-      if (interrupted.signal.aborted) return 130
+      if (interrupted.signal.aborted) {
+        say('interrupted: nothing was judged')
+        return 130
+      }
       throw error
     } finally {
       await stage.stop()

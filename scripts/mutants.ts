@@ -36,7 +36,8 @@ Exits 0 when every mutant was killed; 1 when one lived, or when a patch or a sui
     json: { type: 'string' },
     list: { type: 'boolean' },
   },
-  run: async ({ only, jobs: howMany, json, list }) => {
+  run: async ({ only, jobs: howMany, json, list }, words) => {
+    if (words.length > 0) throw new Misuse(`unexpected "${words.join(' ')}": choose with --only`)
     const jobs = wholeNumber('--jobs', howMany, { least: 1, most: 16 })
     const mutants = choose(await readMutants(resolve(checkout, 'test', 'mutants')), only)
     if (list === true) {

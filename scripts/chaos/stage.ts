@@ -17,6 +17,7 @@ import { controlSimulator, type SimulatorControl } from '../../paddle/simulator/
 import { startPaddleSimulator } from '../../paddle/simulator/simulator.ts'
 import { pause } from '../../runtime/repeat.ts'
 import { startTcpProxy, type TcpProxy } from '../drills/tcp-proxy.ts'
+import { sweepDeadRuns } from '../embedded/dead-runs.ts'
 import { startEmbeddedServers, type EmbeddedServers } from '../embedded/embedded-servers.ts'
 import { pickFreePort } from '../embedded/server-process.ts'
 import { startServiceProcess } from '../service-process.ts'
@@ -83,6 +84,8 @@ const workerTiming = {
 
 const apiTiming = { API_RATE_LIMIT: '1000000', CALL_SILENT_AFTER_MS: '8000', OPERATOR_KEY: operatorKey }
 
+const prefix = 'voice-wallet-chaos-'
+
 export async function startStage({
   log,
   keep,
@@ -95,12 +98,20 @@ export async function startStage({
     for (const end of ending.toReversed()) await end()
   }
   try {
-    const directory = await mkdtemp(join(tmpdir(), `voice-wallet-chaos-${process.pid}-`))
+    await sweepDeadRuns(prefix)
+    const directory = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`))
     ending.push(async () => {
       if (keep) log(`kept: ${directory}`)
       else await rm(directory, { recursive: true, force: true })
     })
-    const servers = await startEmbeddedServers({ dataDirectory: directory, durability: 'durable', log })
+    let isUp = false
+    const servers = await startEmbeddedServers({
+      dataDirectory: directory,
+      durability: 'durable',
+      // Once it runs, servers that end are what this is about.
+      log: (message) => isUp || log(message),
+    })
+    isUp = true
     ending.push(() => servers.stop())
     await migrateToLatest(servers.databaseUrl)
     const db = connect(servers.databaseUrl, { profile: 'operator', name: ownConnectionName, poolSize: 4 })

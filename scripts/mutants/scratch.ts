@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 
-import { isAlive } from '../embedded/process-table.ts'
+import { sweepDeadRuns } from '../embedded/dead-runs.ts'
 import type { Suite } from './patches.ts'
 
 export type Scratch = {
@@ -24,6 +24,9 @@ export type Scratch = {
 const prefix = 'voice-wallet-mutants-'
 
 const execute = promisify(execFile)
+
+/** What a killed run left behind. */
+export const sweepScratches = (): Promise<void> => sweepDeadRuns(prefix)
 
 export async function createScratch(checkout: string): Promise<Scratch> {
   const root = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`))
@@ -47,14 +50,6 @@ export async function createScratch(checkout: string): Promise<Scratch> {
     revert: async (patch) => await git(['--reverse', patch]),
     run: async (suites, signal) => await runSuites(root, suites, signal),
     remove: async () => await rm(root, { recursive: true, force: true }),
-  }
-}
-
-/** What a killed run left behind; its folders carry its process id. */
-export async function sweepScratches(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN
-    if (pid > 0 && !(await isAlive(pid))) await rm(join(tmpdir(), name), { recursive: true, force: true })
   }
 }
 

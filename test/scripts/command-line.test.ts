@@ -51,6 +51,9 @@ describe.concurrent('a script', () => {
     ['set-aside', 'requeue'],
     ['set-aside', '--reason', 'dislike'],
     ['rates', 'publish', 'card.json'],
+    ['verify', 'everything'],
+    ['mutants', '07'],
+    ['chaos', '--events', '200', '--faults', '30'],
   ]
 
   test.for(misuses.map((words) => ({ call: words.join(' '), words })))(

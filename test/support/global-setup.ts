@@ -1,6 +1,6 @@
 // Once per test run: throwaway Postgres and Redis, whatever DATABASE_URL and REDIS_URL say, and a migrated template
 // database that every test file clones. Nothing survives the run; what a killed run leaves is swept by the next one.
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -8,8 +8,8 @@ import { Client } from 'pg'
 import type { TestProject } from 'vitest/node'
 
 import { migrateToLatest } from '../../db/migrate.ts'
-import { startEmbeddedServers, stopOrphanedServers } from '../../scripts/embedded/embedded-servers.ts'
-import { isAlive } from '../../scripts/embedded/process-table.ts'
+import { sweepDeadRuns } from '../../scripts/embedded/dead-runs.ts'
+import { startEmbeddedServers } from '../../scripts/embedded/embedded-servers.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -22,7 +22,7 @@ declare module 'vitest' {
 const prefix = 'voice-wallet-test-'
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
-  await sweepDeadRuns()
+  await sweepDeadRuns(prefix)
   const dataDirectory = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`))
   const servers = await startEmbeddedServers({
     dataDirectory,
@@ -49,18 +49,6 @@ async function createTemplate(adminDatabaseUrl: string): Promise<void> {
     await client.query('alter database app_template with is_template true allow_connections false')
   } finally {
     await client.end()
-  }
-}
-
-/** The directory's name carries the process id of the run it belongs to. */
-async function sweepDeadRuns(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN
-    if (!(pid > 0) || (await isAlive(pid))) continue
-    const directory = join(tmpdir(), name)
-    await stopOrphanedServers(directory)
-    // Another user's leftovers stay where they are.
-    await rm(directory, { recursive: true, force: true }).catch(() => undefined)
   }
 }
 
