@@ -23,6 +23,7 @@ Blank lines are skipped. Exits 0 when every line was answered, be the answer a p
 
 in     {"kind":"call","id":"call_1","startedAt":"2026-11-01T10:00:00Z","durationSeconds":61,"to":"+14155550100","recorded":true}
        {"kind":"message","id":"msg_1","sentAt":"2026-11-01T10:00:00Z"}
+       or a line of campaign and replay: {"callId":"call_1",...} and {"messageId":"msg_1",...} need no kind.
        A call may say "direction" ("outbound" unless told, "inbound", "web") and, inbound, "from".
 out    {"id":"call_1","lines":[{"meter":"voice","billedSeconds":61,"amount_usd":"0.101667"},...],"total_usd":"0.203333"}
        {"id":"call_2","setAside":"unknown_destination"}
@@ -152,7 +153,7 @@ function quoteLine(text: string, line: number, card: RateCard): Answer {
     return { line, setAside: 'malformed_payload', detail: messageOf(error) }
   }
 
-  const parsed = usageLine.safeParse(json)
+  const parsed = usageLine.safeParse(asUsage(json))
   if (!parsed.success) {
     const detail = describeIssues(parsed.error)
     return { ...nameOf(json, line), setAside: 'malformed_payload', detail }
@@ -163,6 +164,14 @@ function quoteLine(text: string, line: number, card: RateCard): Answer {
   if (rating.outcome === 'set_aside') return { id, setAside: rating.reason }
   if (rating.outcome === 'free') return { id, lines: [], total_usd: formatUsd(micros(0n)) }
   return { id, lines: rating.lines.map(lineJson), total_usd: formatUsd(rating.totalMicros) }
+}
+
+/** A record of a call or message, as jobs and replay have it, says by its id what it is. */
+function asUsage(json: unknown): unknown {
+  if (typeof json !== 'object' || json === null || 'kind' in json) return json
+  if ('callId' in json) return { ...json, kind: 'call', id: json.callId }
+  if ('messageId' in json) return { ...json, kind: 'message', id: json.messageId }
+  return json
 }
 
 function lineJson({ meter, quantity, prefix, amountMicros }: RatedLine): object {

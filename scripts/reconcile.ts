@@ -102,7 +102,8 @@ async function daysAgo(db: Db, days: number): Promise<Date> {
   return new Date((await readClock(db)).getTime() - days * dayMs)
 }
 
-type Captured = { count: number; micros: Micros }
+/** `free`: captured for nothing, such as the saving of a card. */
+type Captured = { count: number; free: number; micros: Micros }
 
 /** Paddle's side of the comparison, counted as it goes by: money that it has captured, in dollars and before tax. */
 function countCaptured(gateway: PaddleGateway): { gateway: PaddleGateway; captured: () => Captured } {
@@ -124,7 +125,8 @@ function countCaptured(gateway: PaddleGateway): { gateway: PaddleGateway; captur
     },
     captured: () => {
       const amounts = transactions.filter(isCaptured).map(netMicros)
-      return { count: amounts.filter((amount) => amount !== 0n).length, micros: sumMicros(amounts) }
+      const free = amounts.filter((amount) => amount === 0n).length
+      return { count: amounts.length - free, free, micros: sumMicros(amounts) }
     },
   }
 }
@@ -152,13 +154,12 @@ function createProgress(signal: AbortSignal) {
 }
 
 function printReport(report: Reconciliation, captured: Captured): void {
-  const { since, transactions, adjustments, creditedMicros, adopted, misfits } = report
+  const { since, adjustments, creditedMicros, adopted, misfits } = report
   const paid = displayUsdExact(captured.micros)
   const credited = displayUsdExact(creditedMicros)
   const width = Math.max(paid.length, credited.length)
   print(since.getTime() === 0 ? 'Everything that Paddle has\n' : `Since ${second(since)}\n`)
-  const kept = transactions - captured.count
-  const others = kept === 0 ? '' : `, and ${kept} for nothing, such as cards saved`
+  const others = captured.free === 0 ? '' : `, and ${captured.free} for nothing, such as cards saved`
   print(
     `  Paddle captured  ${paid.padStart(width)}   ${captured.count} payments${others}; ${adjustments} adjustments`,
   )

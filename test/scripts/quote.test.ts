@@ -31,6 +31,18 @@ describe('answers', () => {
     expect({ stderr, code }).toEqual({ stderr: '', code: 0 })
   })
 
+  test('the records of campaign and replay, which say by their ids what they are', async () => {
+    const lines = [
+      '{"callId":"call_7","workspaceId":"ws_1","startedAt":"2026-11-01T10:00:00Z","durationSeconds":60,"direction":"web"}',
+      '{"messageId":"msg_7","workspaceId":"ws_1","sentAt":"2026-11-01T10:00:00Z"}',
+    ]
+
+    expect(await quoteJson([], lines.join('\n'))).toMatchObject([
+      { id: 'call_7', total_usd: '0.100000' },
+      { id: 'msg_7', total_usd: '0.010000' },
+    ])
+  })
+
   test('an unanswered call with nothing to pay', async () => {
     const { stdout } = await quote([], edit({ durationSeconds: 0, to: '+99999' }))
 
