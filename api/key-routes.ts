@@ -21,7 +21,10 @@ export const labelText = z
   .trim()
   .min(1)
   .max(200)
-  .refine((text) => text.isWellFormed() && !text.includes('\0'), 'expected text without NUL characters')
+  .refine(
+    (text) => text.isWellFormed() && !text.includes('\0'),
+    'expected well-formed text without NUL characters',
+  )
 
 const scope = z.enum(['read', 'write', 'admin']).meta({
   description:

@@ -49,5 +49,8 @@ function opaqueId() {
     .string()
     .min(1)
     .max(128)
-    .refine((text) => text.isWellFormed() && !text.includes('\0'), 'expected text without NUL characters')
+    .refine(
+      (text) => text.isWellFormed() && !text.includes('\0'),
+      'expected well-formed text without NUL characters',
+    )
 }

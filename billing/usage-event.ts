@@ -104,7 +104,7 @@ const explanations: Record<SetAsideReason, string> = {
   impossible_duration:
     'The call would have lasted less than nothing or more than a day: ask telephony for the true duration and send it as a correction.',
   from_the_future:
-    'The event is dated more than five minutes ahead of us: check the clock of the service that sent it, then requeue once the time has come.',
+    'The event, or the end of the call, is more than five minutes ahead of us: check the clock and the duration of the service that sent it, then requeue once the time has come.',
   too_old:
     'The event is more than 35 days old, when books may be closed: it stays here as a record, and requeueing it changes nothing.',
   conflicting_duplicate:

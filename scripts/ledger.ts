@@ -35,6 +35,7 @@ options also the balance of every wallet. Works on DATABASE_URL and REDIS_URL, e
       try {
         if (workspace === undefined && reference === undefined && csv !== true) await printWallets(db)
         const lines = await listStatement(db, { workspaceId: workspace, reference, limit: most })
+        if (lines.length === 0 && csv !== true) process.stderr.write('there is no such transaction\n')
         process.stdout.write(csv === true ? csvOf(lines) : lines.map(textOf).join(''))
       } finally {
         await db.destroy()
