@@ -6,7 +6,7 @@ import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
 import { connect } from '../db/connect.ts'
-import { queueNames } from '../jobs/queues.ts'
+import { askNothingFirst, queueNames } from '../jobs/queues.ts'
 import type { OpsConfig } from '../runtime/config.ts'
 import type { Log } from '../runtime/log.ts'
 import type { HttpMetrics } from '../runtime/metrics.ts'
@@ -81,7 +81,7 @@ function lazyQueues(connection: Redis, prefix: string, log: Log) {
   return {
     all: (): Queue[] => {
       opened ??= queueNames.map((name) => {
-        const queue = new Queue(name, { connection, prefix, skipMetasUpdate: true })
+        const queue = new Queue(name, { connection, prefix, skipMetasUpdate: true, ...askNothingFirst })
         queue.on('error', (error) => log.debug({ err: error }, 'queue error'))
         return queue
       })

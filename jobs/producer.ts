@@ -14,7 +14,7 @@ import type { z } from 'zod'
 
 import { BillingError } from '../billing/billing-error.ts'
 import { jobOf, type Job, type JobContract } from './contract.ts'
-import { defaultQueuePrefix, type QueueName } from './queues.ts'
+import { askNothingFirst, defaultQueuePrefix, type QueueName } from './queues.ts'
 import { numberReleased, numberRented } from './rental-jobs.ts'
 import { callEnded, messageSent, usageBatch } from './usage-jobs.ts'
 import { workspaceCreated } from './workspace-jobs.ts'
@@ -97,7 +97,11 @@ export function createProducer(redisUrl: string, options: ProducerOptions = {}):
   const queueFor = (job: Job): Queue => {
     let queue = queues.get(job.queue)
     if (queue === undefined) {
-      queue = new Queue(job.queue, { connection, prefix: options.prefix ?? defaultQueuePrefix })
+      queue = new Queue(job.queue, {
+        connection,
+        prefix: options.prefix ?? defaultQueuePrefix,
+        ...askNothingFirst,
+      })
       queue.on('error', (error) => {
         lastError = error
       })

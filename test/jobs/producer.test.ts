@@ -6,6 +6,7 @@ import { createProducer, type Producer } from '../../jobs/producer.ts'
 import { test as base } from '../support/fixtures.ts'
 import { aCall, aMessage, newId, newWorkspaceId } from '../support/given.ts'
 import { refusalOf } from '../support/refusal.ts'
+import { until } from '../support/until.ts'
 
 const test = base.extend<{ producer: Producer }>({
   producer: [
@@ -94,6 +95,25 @@ describe('a producer', () => {
 
     expect(await queueNamed('usage').getWaitingCount()).toBe(before + 1_000)
   })
+})
+
+test('a producer whose first job for a queue finds Redis standing still sends the next one when it goes on', async ({
+  place,
+  startServers,
+}) => {
+  const { redis, redisUrl } = await startServers({ databaseUrl: place.databaseUrl })
+  const producer = createProducer(redisUrl, { prefix: place.queuePrefix, timeoutMs: 500 })
+  await producer.workspaceCreated({ workspaceId: newWorkspaceId() })
+  const call = aCall(newWorkspaceId())
+
+  process.kill(redis.pid ?? 0, 'SIGSTOP')
+  const refusal = await refusalOf(producer.callEnded(call))
+  process.kill(redis.pid ?? 0, 'SIGCONT')
+  const { jobId } = await until('Redis has it', () => producer.callEnded(call).catch(() => null))
+  await producer.close()
+
+  expect(refusal.code).toBe('queue_unavailable')
+  expect(jobId).toContain('call-ended')
 })
 
 describe('a producer says queue_unavailable within its time', () => {
