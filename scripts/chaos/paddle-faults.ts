@@ -1,13 +1,16 @@
 /** What happens at Paddle and on the way from there, and deliveries that come twice and in no order. */
 import { sql } from 'kysely'
 
+import { readClock } from '../../db/clock.ts'
 import { during, seen, sightingsFromNow, type Fault, type Scene } from './fault.ts'
-import { lookAgain } from './stage.ts'
+import { holds, lookAgain } from './stage.ts'
 
 /** Each of them once, before or after the charge took effect. None does the work twice: that is money of its own. */
 const lostAnswers = ['hang', 'reset', 'http_500', 'html_502', 'empty_504', 'truncated_json'] as const
 /** Well within the quiet period: what is sent again must not meet a second fault of the same window. */
 const windowMs = 2_500
+/** Longer than the quiet period, after which what was not processed is sent again. */
+const sentAgainWithinMs = 20_000
 /** Until somebody pays. */
 const patienceMs = 25_000
 const lagMs = 2_000
@@ -37,6 +40,7 @@ export const paddleFaults: Fault[] = [
         return { unknownOutcomes: await unknowns() }
       } finally {
         await control.clearFaults()
+        await untilSentAgain(scene)
       }
     },
   },
@@ -117,4 +121,20 @@ async function creditsFromNow({ stage }: Scene): Promise<() => Promise<number>> 
   }
   const before = await lookAgain(count)
   return async () => (await lookAgain(count)) - before
+}
+
+/**
+ * A charge that is lost twice is left to a person, and so it must be; but nobody is here to look. So nothing else breaks before what
+ * was lost has been sent again.
+ */
+async function untilSentAgain({ stage }: Scene): Promise<void> {
+  const now = await lookAgain(() => readClock(stage.db))
+  const areThrough = async (): Promise<boolean> => {
+    const { rows } = await sql`
+      select from top_up
+      where state in ('unknown', 'ready', 'submitting') and submissions > 0 and created_at < ${now}
+      limit 1`.execute(stage.db)
+    return rows.length === 0
+  }
+  await holds(sentAgainWithinMs, areThrough)
 }
