@@ -25,7 +25,9 @@ test('jobs are counted and shown when Redis comes, although it was away when the
 
   const without = await read('/metrics')
   await redis.start()
-  await until('jobs are counted', async () => (await read('/metrics')).includes('wallet_queue_jobs{queue="usage"'))
+  await until('jobs are counted', async () =>
+    (await read('/metrics')).includes('wallet_queue_jobs{queue="usage"'),
+  )
   const shown = await until('the board shows its queues', async () => {
     const text = await read('/queues/api/queues?activeQueue=usage&page=1&jobsPerPage=10')
     return text.includes('"name":"usage"') && text
