@@ -37,7 +37,8 @@ export type Verification = {
 export type Break = { workspaceId: string; where: string; what: string }
 
 const pageSize = 5_000
-const mostBreaks = 20
+/** So many are named; who has that many reads no more. */
+export const mostBreaks = 20
 
 /** Shape: stops after 20 breaks. `onProgress` is told how many transactions were recomputed. */
 export async function verifyLedger(

@@ -1,6 +1,6 @@
 /** The heads of all wallets as a file, for keeping it where whoever may change the database may not: one JSON line for each. */
-import { createReadStream, createWriteStream } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { createWriteStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
@@ -25,11 +25,14 @@ export async function writeHeads(file: string, heads: readonly WalletHead[]): Pr
   await pipeline(Readable.from(lines), createWriteStream(file))
 }
 
-/** Shape: pages, in the order of the file. Throws: Misuse for a line that is no head. */
+/** Shape: pages, in the order of the file. Throws: Misuse for a file that is not there, and for a line that is no head. */
 export async function* readHeads(file: string): AsyncGenerator<WalletHead[]> {
   let page: WalletHead[] = []
   let number = 0
-  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+  const handle = await open(file).catch((cause: unknown) => {
+    throw new Misuse(`${file} cannot be read`, { cause })
+  })
+  for await (const line of handle.readLines()) {
     number += 1
     if (line === '') continue
     page.push(headIn(line, `${file}:${number}`))

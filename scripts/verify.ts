@@ -1,10 +1,13 @@
 /** Recomputes the whole ledger and says whether it is right. */
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
 import { describeAccount } from '../billing/ledger-draft.ts'
 import { displayUsdExact } from '../billing/money.ts'
 import { connect } from '../db/connect.ts'
 import type { Db } from '../db/schema.ts'
 import { findLostHeads } from '../db/verify-heads.ts'
-import { verifyLedger, type Verification } from '../db/verify.ts'
+import { mostBreaks, verifyLedger, type Verification } from '../db/verify.ts'
 import { Misuse, runScript } from './command-line.ts'
 import { readHeads, writeHeads } from './heads-file.ts'
 import { withStack } from './stack.ts'
@@ -30,10 +33,13 @@ Works on DATABASE_URL and REDIS_URL, else on this checkout's embedded servers.
       const db = connect(stack.databaseUrl, { profile: 'auditor', name: 'verify', poolSize: 1 })
       try {
         const startedAt = performance.now()
+        // First what may be a mistake in the call: the rest takes minutes.
+        const lost = against === undefined ? [] : await compareWithHeads(db, against)
+        if (headsFile !== undefined) await mkdir(dirname(headsFile), { recursive: true })
         const { heads, ...verification } = await verifyLedger(db, {
           onProgress: json === true ? () => undefined : progress(),
         })
-        if (against !== undefined) verification.breaks.push(...(await compareWithHeads(db, against)))
+        verification.breaks.push(...lost)
         const seconds = (performance.now() - startedAt) / 1000
         process.stdout.write(json === true ? jsonOf(verification) : reportOf(verification, seconds))
         if (verification.breaks.length > 0) return 1
@@ -49,17 +55,17 @@ Works on DATABASE_URL and REDIS_URL, else on this checkout's embedded servers.
   },
 })
 
-/** What the file has and the ledger has not, the first 20. */
+/** What the file has and the ledger has not, the first of it. */
 async function compareWithHeads(db: Db, file: string): Promise<Verification['breaks']> {
   const lost: Verification['breaks'] = []
   let wallets = 0
   for await (const page of readHeads(file)) {
     lost.push(...(await findLostHeads(db, page)))
     wallets += page.length
-    if (lost.length >= 20) break
+    if (lost.length >= mostBreaks) break
   }
   if (lost.length === 0) log(`the heads of ${wallets} wallets in ${file} are all there`)
-  return lost.slice(0, 20)
+  return lost.slice(0, mostBreaks)
 }
 
 /** What was recomputed, and what does not fit. */

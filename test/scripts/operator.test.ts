@@ -96,8 +96,12 @@ describe('verify', () => {
     const unaided = await runScript('verify', [], ownPlace)
     const cut = await runScript('verify', ['--against', heads], ownPlace)
     const malformed = await runScript('verify', ['--against', hostile], ownPlace)
+    const missing = await runScript('verify', ['--against', join(directory, 'no-such.jsonl')], ownPlace)
 
-    expect([kept, whole, unaided, cut, malformed].map(({ code }) => code)).toEqual([0, 0, 0, 1, 2])
+    expect([kept, whole, unaided, cut, malformed, missing].map(({ code }) => code)).toEqual([
+      0, 0, 0, 1, 2, 2,
+    ])
+    expect(missing.stderr).toContain('no-such.jsonl cannot be read')
     expect(calls).toHaveLength(3)
     expect(cut.stdout).toContain(
       `${workspaceId}  transaction 4: was there when the heads were written, and is gone`,
