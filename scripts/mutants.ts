@@ -7,8 +7,9 @@ import { resolve } from 'node:path'
 import { styleText } from 'node:util'
 
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
+import { sweepDeadRuns } from './embedded/dead-runs.ts'
 import { readMutants, type Mutant, type Suite } from './mutants/patches.ts'
-import { createScratch, sweepScratches, type Scratch } from './mutants/scratch.ts'
+import { createScratch, scratchPrefix, type Scratch } from './mutants/scratch.ts'
 import { judge, type Verdict } from './mutants/verdict.ts'
 
 const longestRunMs = 180_000
@@ -66,7 +67,7 @@ function choose(mutants: readonly Mutant[], only: string | undefined): Mutant[] 
 }
 
 async function runAll(mutants: readonly Mutant[], jobs: number, signal: AbortSignal): Promise<Result[]> {
-  await sweepScratches()
+  await sweepDeadRuns(scratchPrefix)
   const scratches = await Promise.all(
     Array.from({ length: Math.min(jobs, mutants.length) }, () => createScratch(checkout)),
   )

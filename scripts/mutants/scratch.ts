@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 
-import { sweepDeadRuns } from '../embedded/dead-runs.ts'
 import type { Suite } from './patches.ts'
 
 export type Scratch = {
@@ -21,15 +20,13 @@ export type Scratch = {
   remove: () => Promise<void>
 }
 
-const prefix = 'voice-wallet-mutants-'
+/** Before the process id, for whoever sweeps what a killed run left. */
+export const scratchPrefix = 'voice-wallet-mutants-'
 
 const execute = promisify(execFile)
 
-/** What a killed run left behind. */
-export const sweepScratches = (): Promise<void> => sweepDeadRuns(prefix)
-
 export async function createScratch(checkout: string): Promise<Scratch> {
-  const root = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`))
+  const root = await mkdtemp(join(tmpdir(), `${scratchPrefix}${process.pid}-`))
   await copyTracked(checkout, root)
   // Linked one by one: vitest writes beside them.
   await mkdir(join(root, 'node_modules'))
