@@ -11,20 +11,12 @@ import {
 } from '../db/api-key.ts'
 import { countAudit, listAudit, writeAudit } from '../db/audit-log.ts'
 import type { ApiKeyScope, Tx } from '../db/schema.ts'
-import type { WorkspaceId } from '../billing/ids.ts'
+import { isStorable, notStorable, type WorkspaceId } from '../billing/ids.ts'
 import { actorOf, workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
 import { pageQuery, pageShape } from './page.ts'
 
-export const labelText = z
-  .string()
-  .trim()
-  .min(1)
-  .max(200)
-  .refine(
-    (text) => text.isWellFormed() && !text.includes('\0'),
-    'expected well-formed text without NUL characters',
-  )
+export const labelText = z.string().trim().min(1).max(200).refine(isStorable, notStorable)
 
 const scope = z.enum(['read', 'write', 'admin']).meta({
   description:

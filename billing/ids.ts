@@ -4,6 +4,9 @@
  */
 import { z } from 'zod'
 
+/** What is said of a text that is not `isStorable`. */
+export const notStorable = 'expected well-formed text without NUL characters'
+
 /** What our own ids look like: `<prefix>_<1..64 of [A-Za-z0-9_-]>`. */
 export const idPatterns = {
   workspace: /^ws_[A-Za-z0-9_-]{1,64}$/,
@@ -45,12 +48,10 @@ function idLike(pattern: RegExp, expected: string) {
  * surrogate pair, and an id that fails only when it is written down would be set aside far from whoever sent it.
  */
 function opaqueId() {
-  return z
-    .string()
-    .min(1)
-    .max(128)
-    .refine(
-      (text) => text.isWellFormed() && !text.includes('\0'),
-      'expected well-formed text without NUL characters',
-    )
+  return z.string().min(1).max(128).refine(isStorable, notStorable)
+}
+
+/** Whether Postgres can hold a text: it has neither NUL characters nor halves of a character. */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0')
 }
