@@ -91,6 +91,15 @@ const startBody = z
     }
   })
 
+const startHeaders = z.looseObject({
+  'idempotency-key': idempotencyHeaders.shape['idempotency-key'].meta({
+    description:
+      'A name that you choose for this request. Without a `call_id` the id is made out of it: sent again while the call lives, it ' +
+      'is the same call, and nothing more is held.',
+    examples: ['8e03978e-40d5-43dd-bc93-6894a57f9324'],
+  }),
+})
+
 const callShape = z.object({
   call_id: z.string(),
   status: z.enum(['pending', 'in_progress', 'ended', 'completed', 'failed']).meta({
@@ -135,7 +144,7 @@ function registerStart(api: Api, { admissions }: CallContext): void {
           'what is there and what it takes, and with `Retry-After` while the card is being charged. 403 `wallet_frozen`, 409 ' +
           '`call_exists` or `campaign_stopped`, 422 `unknown_destination`. Calls that are not heard of for a while lose their ' +
           'hold: extend them.',
-        headers: idempotencyHeaders,
+        headers: startHeaders,
         body: startBody,
         response: {
           201: callShape.extend({
