@@ -7,7 +7,7 @@ import { z } from 'zod'
 import type { CallToAdmit, NoPrice } from '../billing/admission.ts'
 import { agentId, callId, campaignId } from '../billing/ids.ts'
 import { longestCallSeconds } from '../billing/usage-event.ts'
-import { findCallCost, findHold, listUnbilledCalls, type Hold } from '../db/hold.ts'
+import { findCall, findHold, listUnbilledCalls, type Hold } from '../db/hold.ts'
 import { extendCall, noteHangUp, releaseCall } from '../db/live-call.ts'
 import { createRateBookCache } from '../db/rate-book.ts'
 import type { Db } from '../db/schema.ts'
@@ -291,9 +291,9 @@ function registerReads(api: Api, { db }: CallContext): void {
     },
     async (request) => {
       const name = { workspaceId: workspaceOf(request), callId: request.params.call_id }
-      const [hold, cost] = await Promise.all([findHold(db, name), findCallCost(db, name)])
-      if (hold === null) throw noSuchCall()
-      return { ...callOf(hold), cost_usd: cost === null ? null : usdText(cost) }
+      const call = await findCall(db, name)
+      if (call === null) throw noSuchCall()
+      return { ...callOf(call.hold), cost_usd: call.costMicros === null ? null : usdText(call.costMicros) }
     },
   )
 }

@@ -4,24 +4,16 @@ import { explainRental, nextPeriod } from '../billing/rental.ts'
 import { walletTransactionId } from '../billing/wallet-transaction.ts'
 import { numberPage, numberPath, numbersPage, type NumberLine } from '../dashboard/numbers-page.ts'
 import { places } from '../dashboard/places.ts'
-import {
-  findPhoneNumber,
-  listPhoneNumbers,
-  listRentalPeriods,
-  listRentalSteps,
-  type PhoneNumber,
-} from '../db/phone-number.ts'
+import { listPhoneNumbers, type PhoneNumber } from '../db/phone-number.ts'
 import type { RateBook } from '../db/rate-book.ts'
 import { feeOf } from '../db/rent-plan.ts'
 import { workspaceOf, type Api } from './api.ts'
 import { goTo, paramsOf, readFrame, sendPage, type DashboardContext } from './dashboard-page.ts'
-import { cancelNumberNamed, noSuchNumber } from './phone-number-routes.ts'
+import { cancelNumberNamed, getNumberHistory, noSuchNumber } from './phone-number-routes.ts'
 import { createPrices } from './prices.ts'
 
 const route = { config: { scope: 'session' }, schema: { hide: true } } as const
 const mostShown = 100
-const mostPeriods = 24
-const mostSteps = 50
 
 export function registerNumbersPage(scope: Api, context: DashboardContext): void {
   const { db } = context
@@ -39,14 +31,12 @@ export function registerNumbersPage(scope: Api, context: DashboardContext): void
 
   scope.get(`${places.numbers.path}/:id`, route, async (request, reply) => {
     const workspaceId = workspaceOf(request)
-    const number = await findPhoneNumber(db, workspaceId, { phoneNumberId: paramsOf(request)['id'] ?? '' })
-    if (number === null) throw noSuchNumber()
-    const [frame, periods, steps, quotation] = await Promise.all([
-      readFrame(context, request, 'numbers'),
-      listRentalPeriods(db, number, { limit: mostPeriods }),
-      listRentalSteps(db, number, mostSteps),
-      prices.quoteNow(),
-    ])
+    const { number, periods, steps, ...quotation } = await getNumberHistory({ db, prices }, workspaceId, {
+      phoneNumberId: paramsOf(request)['id'] ?? '',
+      mostPeriods: 24,
+      mostSteps: 50,
+    })
+    const frame = await readFrame(context, request, 'numbers')
     const view = {
       ...numberLine(number, quotation.prices),
       rentedAt: number.anchorAt,

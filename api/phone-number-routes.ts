@@ -14,12 +14,15 @@ import {
   listRentalPeriods,
   listRentalSteps,
   type PhoneNumber,
+  type RentalPeriod,
+  type RentalStep,
 } from '../db/phone-number.ts'
 import { feeOf } from '../db/rent-plan.ts'
 import { cancelNumber, releaseNumber, rentNumber } from '../db/rental.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import type { RateBook } from '../db/rate-book.ts'
 import type { Db } from '../db/schema.ts'
+import { inOneSnapshot } from '../db/snapshot.ts'
 import { callPayload } from '../jobs/usage-jobs.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
@@ -175,13 +178,11 @@ function registerReads(api: Api, { db }: RouteContext): void {
     },
     async (request) => {
       const workspaceId = workspaceOf(request)
-      const number = await findPhoneNumber(db, workspaceId, { phoneNumberId: request.params.id })
-      if (number === null) throw noSuchNumber()
-      const [periods, steps, quotation] = await Promise.all([
-        listRentalPeriods(db, number, { limit: mostPeriods }),
-        listRentalSteps(db, number, mostSteps),
-        prices.quoteNow(),
-      ])
+      const { number, periods, steps, ...quotation } = await getNumberHistory({ db, prices }, workspaceId, {
+        phoneNumberId: request.params.id,
+        mostPeriods: 120,
+        mostSteps: 400,
+      })
       return {
         ...numberJson(number, quotation.prices),
         periods: periods.map((period) => ({
@@ -203,9 +204,6 @@ function registerReads(api: Api, { db }: RouteContext): void {
     },
   )
 }
-
-const mostPeriods = 120
-const mostSteps = 400
 
 function registerCancel(api: Api, { db }: RouteContext): void {
   const prices = createPrices(db)
@@ -232,6 +230,28 @@ function registerCancel(api: Api, { db }: RouteContext): void {
       return numberJson(number, quotation.prices)
     },
   )
+}
+
+/** Shape: the number, its newest months and steps, and the prices, as of one moment. Throws: the refusal `not_found`. */
+export async function getNumberHistory(
+  { db, prices }: { db: Db; prices: Prices },
+  workspaceId: WorkspaceId,
+  {
+    phoneNumberId,
+    mostPeriods,
+    mostSteps,
+  }: { phoneNumberId: string; mostPeriods: number; mostSteps: number },
+): Promise<Quotation & { number: PhoneNumber; periods: RentalPeriod[]; steps: RentalStep[] }> {
+  return await inOneSnapshot(db, async (trx) => {
+    const number = await findPhoneNumber(trx, workspaceId, { phoneNumberId })
+    if (number === null) throw noSuchNumber()
+    return {
+      number,
+      periods: await listRentalPeriods(trx, number, { limit: mostPeriods }),
+      steps: await listRentalSteps(trx, number, mostSteps),
+      ...(await prices.quoteIn(trx)),
+    }
+  })
 }
 
 /** Shape: the number as it is then, and the prices it was decided with. Throws: the refusal `not_found`. */

@@ -6,6 +6,7 @@ import type { WorkspaceId } from '../billing/ids.ts'
 import { sequenceOfTransactionId } from '../billing/wallet-transaction.ts'
 import { findReceipt, type Receipt } from '../db/receipt.ts'
 import type { Db } from '../db/schema.ts'
+import { inOneSnapshot } from '../db/snapshot.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
 import { createPrices, type Prices } from './prices.ts'
@@ -125,11 +126,9 @@ export async function getReceipt(
 ): Promise<Receipt> {
   const sequence = sequenceOfTransactionId(workspaceId, transactionId)
   if (sequence === null) throw noTransaction()
-  const receipt = await db
-    .transaction()
-    .setIsolationLevel('repeatable read')
-    .setAccessMode('read only')
-    .execute(async (trx) => findReceipt(trx, { workspaceId, sequence }, (await prices.quoteIn(trx)).prices))
+  const receipt = await inOneSnapshot(db, async (trx) =>
+    findReceipt(trx, { workspaceId, sequence }, (await prices.quoteIn(trx)).prices),
+  )
   if (receipt === null) throw noTransaction()
   return receipt
 }

@@ -74,18 +74,31 @@ export async function findHold(
   return row ?? null
 }
 
-/** What a call came to: nothing for one that cost nothing, null for one that has not been posted. */
-export async function findCallCost(
+/**
+ * A call's hold and what the call came to, as of one moment: a transaction that bills it meanwhile shows in both or in neither.
+ *
+ * Shape: `costMicros` is zero for a call that cost nothing, null for one that has not been posted.
+ */
+export async function findCall(
   db: Db,
   { workspaceId, callId }: { workspaceId: WorkspaceId; callId: string },
-): Promise<Micros | null> {
-  const { rows } = await sql<{ cost: Micros }>`
-    select coalesce(-t.amount_micros, 0) as cost
-    from usage_event u
-    left join ledger_transaction t on t.workspace_id = u.workspace_id and t.idempotency_key = u.key
-    where u.workspace_id = ${workspaceId} and u.key = ${usageKey({ kind: 'call', id: callId })}
-      and u.state in ('posted', 'free')`.execute(db)
-  return rows[0]?.cost ?? null
+): Promise<{ hold: Hold; costMicros: Micros | null } | null> {
+  const row = await selectHolds(db)
+    .select(
+      sql<Micros | null>`(
+        select coalesce(-t.amount_micros, 0)
+        from usage_event u
+        left join ledger_transaction t on t.workspace_id = u.workspace_id and t.idempotency_key = u.key
+        where u.workspace_id = hold.workspace_id and u.key = ${usageKey({ kind: 'call', id: callId })}
+          and u.state in ('posted', 'free')
+      )`.as('costMicros'),
+    )
+    .where('workspace_id', '=', workspaceId)
+    .where('call_id', '=', callId)
+    .executeTakeFirst()
+  if (row === undefined) return null
+  const { costMicros, ...hold } = row
+  return { hold, costMicros }
 }
 
 /** Says that a live call was heard of, and sets aside as much as is now needed for it. `hold` was read under the lock. */

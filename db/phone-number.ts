@@ -43,6 +43,9 @@ export type RentalPeriodRow = {
   billedAt: Date
 }
 
+/** `reversalSequence`: where it was given back; null when it was not. */
+export type RentalPeriod = RentalPeriodRow & { reversalSequence: bigint | null }
+
 export type RentalStep = {
   step: number
   state: PhoneNumberState
@@ -252,7 +255,7 @@ export async function listRentalPeriods(
   db: Db,
   { workspaceId, phoneNumberId }: Pick<PhoneNumber, 'workspaceId' | 'phoneNumberId'>,
   { startingFrom, limit }: { startingFrom?: Date; limit?: number },
-): Promise<(RentalPeriodRow & { reversalSequence: bigint | null })[]> {
+): Promise<RentalPeriod[]> {
   return await db
     .selectFrom('rental_period as p')
     .leftJoin('ledger_transaction as paid', (join) =>

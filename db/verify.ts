@@ -11,6 +11,7 @@ import { micros, type Micros } from '../billing/money.ts'
 import { chainedPosting, chainedRow } from './chained-row.ts'
 import { readRateBook, type RateBook } from './rate-book.ts'
 import type { Db, Schema, Tx } from './schema.ts'
+import { inOneSnapshot } from './snapshot.ts'
 import { usageName } from './usage-event.ts'
 import { findGuardsOff } from './verify-guards.ts'
 import { findWrongBlocks } from './verify-blocks.ts'
@@ -45,21 +46,17 @@ export async function verifyLedger(
   db: Db,
   { onProgress }: { onProgress?: (transactions: number) => void } = {},
 ): Promise<Verification> {
-  return await db
-    .transaction()
-    .setIsolationLevel('repeatable read')
-    .setAccessMode('read only')
-    .execute(async (trx) => {
-      const breaks: Break[] = []
-      const prices = await readRateBook(trx)
-      const chains = await verifyChains(trx, prices, breaks, onProgress)
-      breaks.push(...(await verifyReferences(trx, prices, chains.postings)))
-      const trialBalance = await readTrialBalance(trx)
-      const sum = trialBalance.reduce((total, each) => total + each.amountMicros, 0n)
-      if (sum !== 0n)
-        breaks.push({ workspaceId: '-', where: 'trial balance', what: `sums to ${sum} micro-dollars` })
-      return { ...chains, trialBalance, breaks: breaks.slice(0, mostBreaks) }
-    })
+  return await inOneSnapshot(db, async (trx) => {
+    const breaks: Break[] = []
+    const prices = await readRateBook(trx)
+    const chains = await verifyChains(trx, prices, breaks, onProgress)
+    breaks.push(...(await verifyReferences(trx, prices, chains.postings)))
+    const trialBalance = await readTrialBalance(trx)
+    const sum = trialBalance.reduce((total, each) => total + each.amountMicros, 0n)
+    if (sum !== 0n)
+      breaks.push({ workspaceId: '-', where: 'trial balance', what: `sums to ${sum} micro-dollars` })
+    return { ...chains, trialBalance, breaks: breaks.slice(0, mostBreaks) }
+  })
 }
 
 type Row = Selectable<Schema['ledger_transaction']>

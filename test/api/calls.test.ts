@@ -6,15 +6,17 @@ import { createAdmissionBatch } from '../../api/admission-batch.ts'
 import { agentId as agentIdSchema } from '../../billing/ids.ts'
 import { freezeWallet } from '../../db/freeze.ts'
 import { connect } from '../../db/connect.ts'
+import { postUsage } from '../../db/post-usage.ts'
 import { lockWallet } from '../../db/wallet.ts'
 import { createLog } from '../../runtime/log.ts'
 import { pause } from '../../runtime/repeat.ts'
 import { test, type TestApi } from '../support/api-server.ts'
 import { aCall, callArrival, givenWorkspace, newId } from '../support/given.ts'
-import { aCallToAdmit, givenSilence, moneyOf, post, spend } from '../support/given-calls.ts'
+import { aCallToAdmit, givenSilence, moneyOf, post, rateBookOf, spend } from '../support/given-calls.ts'
 import { underLock } from '../support/given-money-in.ts'
 import { whileHeld } from '../support/held.ts'
 import { refusalOf } from '../support/refusal.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { until } from '../support/until.ts'
 import { startTcpProxy } from '../../scripts/drills/tcp-proxy.ts'
 
@@ -260,6 +262,25 @@ describe('a call that lives', () => {
     expect(await api.post(`/v1/calls/${callId}/end`)).toMatchObject({
       status: 200,
       body: { status: 'completed', usage: 'duplicate' },
+    })
+  })
+
+  test('is never shown as settled without what it cost, nor the other way round, however its billing falls between', async ({
+    api,
+    db,
+  }) => {
+    const callId = await givenCall(api)
+    const billing = await db.startTransaction().execute()
+    await postUsage(billing, [callArrival(aCall(api.workspaceId, { callId }))], rateBookOf)
+    await sql`lock table hold in access exclusive mode`.execute(billing)
+
+    const shown = api.get(`/v1/calls/${callId}`)
+    await until('its hold is being read', async () => (await countLockWaits(db, 'hung_up_at')) > 0)
+    await billing.commit().execute()
+
+    expect(await shown).toMatchObject({
+      status: 200,
+      body: { status: 'completed', hold_state: 'settled', cost_usd: '0.180000' },
     })
   })
 

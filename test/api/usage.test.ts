@@ -2,7 +2,6 @@
 import { sql } from 'kysely'
 import { describe, expect } from 'vitest'
 
-import type { Db } from '../../db/schema.ts'
 import { listReceivedUsage, receiveUsage } from '../../db/usage-event.ts'
 import { findBalance } from '../../db/wallet.ts'
 import { test, type ApiAnswer } from '../support/api-server.ts'
@@ -10,6 +9,7 @@ import { countUsage } from '../support/books.ts'
 import { aCall, aMessage, callArrival, newId } from '../support/given.ts'
 import { post } from '../support/given-calls.ts'
 import { whileHeld } from '../support/held.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { until } from '../support/until.ts'
 
 describe('POST /v1/usage', () => {
@@ -196,7 +196,7 @@ describe('POST /v1/usage', () => {
         async () => {
           const events = [call, { ...call, durationSeconds: seconds }]
           const asked = events.map((event) => api.post('/v1/usage', { body: { events: [event] } }))
-          await until('both wait', async () => (await countWaiting(db)) === 2)
+          await until('both wait', async () => (await countLockWaits(db)) === 2)
           return { asked }
         },
       )
@@ -226,12 +226,6 @@ describe('POST /v1/usage', () => {
     expect(taken).toMatchObject({ status: 202, body: { accepted: 1 } })
   })
 })
-
-async function countWaiting(db: Db): Promise<number> {
-  const { rows } = await sql`
-    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(db)
-  return rows.length
-}
 
 function acceptedBy({ body }: ApiAnswer): number {
   return Number(Reflect.get(Object(body), 'accepted') ?? 0)

@@ -5,7 +5,7 @@ import { describe, expect } from 'vitest'
 import type { CallToAdmit } from '../../billing/admission.ts'
 import type { WorkspaceId } from '../../billing/ids.ts'
 import { micros } from '../../billing/money.ts'
-import { expireSilentHolds, findCallCost, findHold, listUnbilledCalls } from '../../db/hold.ts'
+import { expireSilentHolds, findCall, findHold, listUnbilledCalls } from '../../db/hold.ts'
 import { extendCall, noteHangUp, releaseCall, type Extension } from '../../db/live-call.ts'
 import type { Db } from '../../db/schema.ts'
 import { takeInUsage } from '../../db/take-in-usage.ts'
@@ -29,6 +29,7 @@ import {
 } from '../support/given-calls.ts'
 import { getOnlyTopUp, givenAutoRecharge, givenPayer, underLock } from '../support/given-money-in.ts'
 import { whileHeld } from '../support/held.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { until } from '../support/until.ts'
 
 const nothingHeld = { held: 0n, openHolds: 0n }
@@ -48,8 +49,8 @@ describe('the usage of a call', () => {
       held: 200_000n,
       openHolds: 200_000n,
     })
-    expect(await findCallCost(db, call)).toBe(180_000n)
-    expect(await findCallCost(db, other)).toBeNull()
+    expect(await findCall(db, call)).toMatchObject({ costMicros: 180_000n })
+    expect(await findCall(db, other)).toMatchObject({ costMicros: null })
   })
 
   test('settles it once, however often it is told', async ({ db }) => {
@@ -68,7 +69,7 @@ describe('the usage of a call', () => {
     await post(db, usageOf(call, { durationSeconds: 0 }))
 
     expect(await moneyOf(db, workspaceId)).toEqual({ balance: 10_000_000n, ...nothingHeld })
-    expect(await findCallCost(db, call)).toBe(0n)
+    expect(await findCall(db, call)).toMatchObject({ costMicros: 0n })
   })
 
   test('leaves the hold when it is set aside: nobody has paid for the call yet', async ({ db }) => {
@@ -279,7 +280,7 @@ describe('a silent call', () => {
 
     // The sweep has seen it silent, and waits for the row.
     const sweeping = expire(db)
-    await until('the sweep waits', () => isWaiting(db))
+    await until('the sweep waits', async () => (await countLockWaits(db, 'end-holds')) > 0)
     await heard.commit().execute()
 
     expect(await sweeping).toMatchObject({ expired: 0 })
@@ -445,13 +446,6 @@ async function stagedFor(db: Db, workspaceId: WorkspaceId): Promise<string[]> {
     .where('workspace_id', '=', workspaceId)
     .execute()
   return rows.map((row) => row.name)
-}
-
-async function isWaiting(db: Db): Promise<boolean> {
-  const { rows } = await sql`
-    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-      and query like '%end-holds%'`.execute(db)
-  return rows.length > 0
 }
 
 function byWhat(one: { what: string }, other: { what: string }): number {

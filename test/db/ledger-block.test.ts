@@ -25,6 +25,7 @@ import { anyFilter, noon, sampleHistory } from '../support/any-history.ts'
 import { test } from '../support/fixtures.ts'
 import { givenHistory, givenUsage } from '../support/given-history.ts'
 import { aCall, callArrival, givenWorkspace } from '../support/given.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { until } from '../support/until.ts'
 
 const hourMs = 3_600_000
@@ -147,10 +148,7 @@ describe('closing', () => {
     await closeBlocks(dying, { workspaceId, first: 0n, end: 2n })
 
     const waiting = closeBlocks(db, { workspaceId, first: 0n, end: 3n })
-    await until('the other one waits', async () => {
-      const { rows } = await sql`select from pg_locks where not granted`.execute(db)
-      return rows.length > 0
-    })
+    await until('the other one waits', async () => (await countLockWaits(db)) > 0)
     await dying.rollback().execute()
 
     expect(await waiting).toBe(3)

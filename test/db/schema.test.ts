@@ -10,6 +10,7 @@ import { seedDefaultRateCard } from '../../db/rate-book.ts'
 import type { Db, UsageEventState } from '../../db/schema.ts'
 import type { UsageKind } from '../../jobs/usage-arrival.ts'
 import { test } from '../support/fixtures.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { until } from '../support/until.ts'
 
 const workspaceTables = [
@@ -130,10 +131,7 @@ describe('migrating', () => {
     await seedDefaultRateCard(first)
 
     const second = migrateToLatest(ownPlace.databaseUrl)
-    await until('the second one waits', async () => {
-      const { rows } = await sql`select from pg_locks where not granted`.execute(ownDb)
-      return rows.length > 0
-    })
+    await until('the second one waits', async () => (await countLockWaits(ownDb)) > 0)
     await first.commit().execute()
 
     expect(await second).toEqual([])

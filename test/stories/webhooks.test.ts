@@ -22,6 +22,7 @@ import { test as base } from '../support/fixtures.ts'
 import { aCall, givenWorkspace, newWorkspaceId } from '../support/given.ts'
 import { whileHeld } from '../support/held.ts'
 import { quickCharges, startTestPaddle, type TestPaddle } from '../support/paddle.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { until } from '../support/until.ts'
 import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts'
 
@@ -305,14 +306,7 @@ describe('an event that is stored is applied', () => {
       (trx) => lockWallet(trx, workspaceId),
       async () => {
         const first = await startWorkerProcess(place, environment)
-        await until('it is about to credit', async () => {
-          const { rows } = await sql`
-            select from pg_stat_activity
-            where datname = current_database() and application_name = 'wallet workers' and wait_event_type = 'Lock'`.execute(
-            db,
-          )
-          return rows.length > 0
-        })
+        await until('it is about to credit', async () => (await countLockWaits(db)) > 0)
         await first.kill()
       },
     )
