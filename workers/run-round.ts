@@ -23,6 +23,8 @@ export async function runRound(
   // Should Postgres not hear of it in time, another process begins a round as well: that is harmless.
   const keeping = setInterval(() => void keepRound(db, claimed, claimMs).catch(() => undefined), claimMs / 3)
   try {
+    // Told to end while it was being claimed: who listens to the signal from now on would never hear of it.
+    if (signal.aborted) throw new Error('the process was told to end')
     const outcome = await round(signal)
     await endRound(db, claimed, pace, outcome)
     log.debug({ schedule, rungBy, did: outcome.did }, 'scheduled round done')

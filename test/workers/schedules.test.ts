@@ -24,6 +24,7 @@ import { verifyNightly } from '../../workers/verify-nightly.ts'
 import { test } from '../support/fixtures.ts'
 import { aCallToAdmit, admit, givenSilence, givenWalletWith } from '../support/given-calls.ts'
 import { givenAutoRecharge, givenPayer } from '../support/given-money-in.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { until } from '../support/until.ts'
 import type { WorkerProcess } from '../support/worker-process.ts'
 
@@ -221,6 +222,27 @@ describe('a round', () => {
     expect(found).toBe(round?.outcome?.found.length)
   })
 
+  test('of a process that was told to end while it claimed it does not begin, and is still due', async ({
+    ownDb: db,
+  }) => {
+    await registerSchedule(db, 'outbox', often)
+    let began = false
+    const round: Round = async () => {
+      began = true
+      return nothing
+    }
+
+    await runRound(
+      { db, log: silent, signal: AbortSignal.abort() },
+      { schedule: 'outbox', pace: often, round },
+      { rungBy: 'scheduler' },
+    )
+
+    expect(began).toBe(false)
+    expect(await listRounds(db, 'outbox', 1)).toMatchObject([{ error: 'the process was told to end' }])
+    expect((await stateOf(db, 'outbox')).overdueMs).toBeGreaterThan(0)
+  })
+
   test('of verify ends at once with its process, and is then still due', async ({ ownPlace, ownDb: db }) => {
     await registerSchedule(db, 'outbox', often)
     const stopping = new AbortController()
@@ -237,10 +259,7 @@ describe('a round', () => {
       },
       { rungBy: 'scheduler' },
     )
-    await until('it reads', async () => {
-      const { rows } = await sql`select from pg_locks where not granted`.execute(db)
-      return rows.length > 0
-    })
+    await until('it reads', async () => (await countLockWaits(db)) > 0)
     stopping.abort()
     await ending
     await blocker.rollback().execute()
