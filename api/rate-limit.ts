@@ -30,15 +30,20 @@ export type RateLimitOptions = {
   redisUrl: string | null
   /** What its keys in Redis begin with. */
   prefix: string
+  /** A request waits no longer than this for Redis, and after that none does for a while. */
+  patienceMs?: number
   log: Log
 }
 
 const windowMs = 60_000
 
-export function registerRateLimit(api: Api, { perMinute, redisUrl, prefix, log }: RateLimitOptions): void {
+export function registerRateLimit(
+  api: Api,
+  { perMinute, redisUrl, prefix, patienceMs = 75, log }: RateLimitOptions,
+): void {
   const rule = { limit: perMinute, windowMs }
   const countHere = createWindowCounter(rule)
-  const shared = redisUrl === null ? null : countInRedis(rule, { redisUrl, prefix, log })
+  const shared = redisUrl === null ? null : countInRedis(rule, { redisUrl, prefix, patienceMs, log })
   api.addHook('onRequest', async (request, reply) => {
     if (request.routeOptions.config.rateLimit === 'none') return
     const name = nameOf(request.caller, request.ip)
@@ -78,14 +83,12 @@ return {counted, current, previous, elapsed}`
 
 const countReply = z.tuple([z.number(), z.number(), z.number(), z.number()])
 
-/** A request waits no longer than this for Redis, and after that none does for a while. */
-const patienceMs = 75
 const distrustMs = 2_000
 
 /** Shape: connects when first asked; null, at once or after `patienceMs`, where Redis does not count. */
 function countInRedis(
   { limit, windowMs }: WindowLimit,
-  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
+  { redisUrl, prefix, patienceMs, log }: { redisUrl: string; prefix: string; patienceMs: number; log: Log },
 ): { count: (name: string) => Promise<Counted | null>; close: () => void } {
   const redis = new Redis(redisUrl, {
     lazyConnect: true,

@@ -467,8 +467,8 @@ describe('the admission batch', () => {
     const wanted = await givenWorkspace(db)
     const free = await givenWorkspace(db)
     const stopping = new AbortController()
-    // Three who wait for the wallet in turn: it is never free for anybody who does not.
-    const others = Array.from({ length: 3 }, async () => {
+    // Two who wait for the wallet in turn: it is never free for anybody who does not.
+    const others = Array.from({ length: 2 }, async () => {
       while (!stopping.signal.aborted) {
         await db.transaction().execute(async (trx) => {
           await lockWallet(trx, wanted)

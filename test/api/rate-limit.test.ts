@@ -13,7 +13,7 @@ import { test as base, type ApiAnswer, type TestApi } from '../support/api-serve
 import { anEvent, signatureOf } from '../support/paddle-sender.ts'
 import { until } from '../support/until.ts'
 
-type Limit = { perMinute: number; redisUrl?: string | null; prefix?: string }
+type Limit = { perMinute: number; redisUrl?: string | null; prefix?: string; patienceMs?: number }
 
 const test = base.extend<{ startLimited: (limit: Limit) => Promise<TestApi> }>({
   startLimited: async ({ startTestApi }, use) => {
@@ -170,7 +170,7 @@ test("what must come often is never counted: health, and Paddle's webhooks", asy
 
 describe('with Redis', () => {
   test('all processes count together, to the last call', async ({ place, redis, startLimited }) => {
-    const limit = { perMinute: 20, redisUrl: place.redisUrl, prefix: newId('rate') }
+    const limit = { perMinute: 20, redisUrl: place.redisUrl, prefix: newId('rate'), patienceMs: 10_000 }
     const apis = [await startLimited(limit), await startLimited(limit)]
     const key = apis[0]?.keys.read ?? ''
     for (const api of apis) await untilCountedIn(redis, limit.prefix, api)
@@ -185,7 +185,7 @@ describe('with Redis', () => {
 
   test('nothing is kept of who called two minutes ago', async ({ place, redis, startLimited }) => {
     const prefix = newId('rate')
-    const api = await startLimited({ perMinute: 20, redisUrl: place.redisUrl, prefix })
+    const api = await startLimited({ perMinute: 20, redisUrl: place.redisUrl, prefix, patienceMs: 10_000 })
     await untilCountedIn(redis, prefix, api)
 
     await api.get('/v1/wallet')

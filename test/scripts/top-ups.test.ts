@@ -27,7 +27,7 @@ describe('top-ups --charge', () => {
     const paddle = await givenPaddle()
     const workspaceId = newWorkspaceId()
     await openWalletWithCard(db, paddle, workspaceId)
-    await startWorkers({ place: ownPlace, environment: quickCharges })
+    await startWorkers({ place: ownPlace })
 
     const charged = await run('top-ups', [workspaceId, '--charge', '50'], ownPlace)
     const topUpId = idIn(charged.stdout, 'topup')

@@ -38,7 +38,11 @@ test('workers that begin on a backup ask Paddle what it took since, and charge n
     workers.log.some((line) => line.msg?.includes('will be tried again')),
   )
   const whileUnasked = await capturedSince(paddle)
-  await until('everything is settled', async () => (await statesOf(db, owing)).includes('succeeded'))
+  await until(
+    'everything is settled',
+    async () =>
+      (await statesOf(db, owing)).includes('succeeded') && (await statesOf(db, other)).includes('canceled'),
+  )
 
   expect(whileUnasked).toBe(2)
   expect(await capturedSince(paddle)).toBe(3)

@@ -19,7 +19,13 @@ test('a worker that is frozen right before it charges does not charge after anot
   await paddle.control.webhooks({ mode: 'drop' })
   const { hostname, port } = new URL(place.databaseUrl)
   const proxy = await startTcpProxy({ host: hostname, port: Number(port) })
-  const environment = { ...paddle.environment, ...quickCharges }
+  // Time enough for a worker that has just begun, on a busy machine: a charge that is late for it would be one more.
+  const unhurried = {
+    CHARGE_SEND_WITHIN_MS: '2000',
+    CHARGE_TIMEOUT_MS: '2000',
+    CHARGE_QUIET_PERIOD_MS: '5000',
+  }
+  const environment = { ...paddle.environment, ...quickCharges, ...unhurried }
   const frozen = await startWorkers({
     place: { ...place, databaseUrl: proxy.urlOf(place.databaseUrl) },
     environment,

@@ -76,11 +76,10 @@ test('cutting the connections of the workers again and again changes nothing', a
   const producer = createProducer(place.redisUrl, { prefix: place.queuePrefix, timeoutMs: 10_000 })
 
   const sending = sendTraffic(producer, traffic)
-  const cuts: number[] = []
   for (let cut = 1; cut <= 5; cut += 1) {
     const goal = Math.round((oracle.billable * cut) / 6)
     await until(`${goal} are posted`, async () => (await countTransactions(db, ['call', 'message'])) >= goal)
-    cuts.push(await cutConnections(db))
+    await until('a connection is cut', async () => (await cutConnections(db)) > 0)
   }
   await sending
   await until('everything is decided', async () => {
@@ -90,7 +89,6 @@ test('cutting the connections of the workers again and again changes nothing', a
     )
   })
 
-  expect(Math.min(...cuts)).toBeGreaterThan(0)
   expect(await countTransactions(db, ['call', 'message'])).toBe(oracle.billable)
   expect(await readBalances(db)).toEqual(oracle.balances)
   expect(await findBreaks(place.databaseUrl)).toEqual([])

@@ -53,7 +53,8 @@ export async function startWorkerProcess(
   const isRunning = (): boolean => child.exitCode === null && child.signalCode === null
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     if (isRunning()) {
-      const ended = once(child, 'exit')
+      // Not `exit`: its last words may still be in the pipe then.
+      const ended = once(child, 'close')
       child.kill(signal)
       await ended
     }

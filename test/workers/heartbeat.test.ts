@@ -52,9 +52,9 @@ describe('watching the heartbeat', () => {
     const watch = await givenWatch(db, redis)
 
     await watch.turnAfter(30_000)
-    await watch.turnAfter(29_000)
+    await watch.turnAfter(20_000)
     const early = watch.wedged()
-    await watch.turnAfter(2_000)
+    await watch.turnAfter(15_000)
 
     expect(early).toBe(0)
     expect(await watch.end()).toBe(1)

@@ -67,7 +67,7 @@ describe('the worker process ends', () => {
     worker.leaveAlone()
 
     await until('it has ended', () => !worker.isRunning())
-    expect(worker.log.at(-1)).toMatchObject({ msg: 'shut down' })
+    await until('its last words are heard', () => worker.log.at(-1)?.msg === 'shut down')
   })
 })
 

@@ -52,8 +52,8 @@ describe('the sweep', () => {
   }) => {
     await sweepOnce(db, ownQueueNamed)
     const workspaceId = await givenWorkspace(db)
-    await receiveUsage(db, [arrivedSecondsAgo(0)])
     await post(db, [arrivedSecondsAgo(60, workspaceId), arrivedSecondsAgo(60)])
+    await receiveUsage(db, [arrivedSecondsAgo(0)])
 
     await sweepOnce(db, ownQueueNamed)
 
