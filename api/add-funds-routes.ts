@@ -12,9 +12,9 @@ import { paths, places, topUpPath } from '../dashboard/places.ts'
 import { topUpPage, type Checkout, type TopUpLine, type TopUpView } from '../dashboard/top-up-page.ts'
 import { readClock } from '../db/clock.ts'
 import { findPaddleCustomer } from '../db/paddle-customer.ts'
-import { findPayment, listPayments, type Payment } from '../db/payment-history.ts'
+import { findPaymentWithSteps, listPayments, type Payment } from '../db/payment-history.ts'
 import { findUsableCard } from '../db/saved-card.ts'
-import { listTopUpSteps, newTopUpId } from '../db/top-up.ts'
+import { newTopUpId } from '../db/top-up.ts'
 import { ownerOf, workspaceOf, type Api } from './api.ts'
 import { withReturn } from './checkout-fields.ts'
 import { openCheckout } from './checkout.ts'
@@ -112,11 +112,11 @@ export function registerAddFunds(scope: Api, context: DashboardContext): void {
     const { id = '' } = paramsOf(request)
     const workspaceId = workspaceOf(request)
     const key = { workspaceId, topUpId: id }
-    const topUp = idPatterns.topUp.test(id) ? await findPayment(context.db, key) : null
-    if (topUp === null) throw noTopUp()
-    const [frame, steps, { balanceMicros }] = await Promise.all([
+    const found = idPatterns.topUp.test(id) ? await findPaymentWithSteps(context.db, key) : null
+    if (found === null) throw noTopUp()
+    const { payment: topUp, steps } = found
+    const [frame, { balanceMicros }] = await Promise.all([
       readFrame(context, request, 'add-funds'),
-      listTopUpSteps(context.db, key),
       getWallet(context.db, workspaceId),
     ])
     const checkout = checkoutOf(context, request, topUp)

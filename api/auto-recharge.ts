@@ -14,6 +14,7 @@ import { readClock } from '../db/clock.ts'
 import { findCard, findRechargeUnderWay, listCards } from '../db/payment-history.ts'
 import type { Recharged } from '../db/recharge.ts'
 import type { Db } from '../db/schema.ts'
+import { inOneSnapshot } from '../db/snapshot.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import type { WalletOwner } from './api.ts'
 import { noCard } from './card.ts'
@@ -50,22 +51,22 @@ export type AutoRechargeSeen = {
   charging: { topUpId: string; amountMicros: Micros } | null
 }
 
-/** Shape: `decided` is what was decided just now; by the time that this reads, its charge may have ended. */
+/** Shape: as of one moment; `decided` is what was decided just now; by the time that this reads, its charge may have ended. */
 export async function readAutoRecharge(
   db: Db,
   workspaceId: WorkspaceId,
   decided?: Recharged,
 ): Promise<AutoRechargeSeen> {
-  const [settings, cards, underWay] = await Promise.all([
-    findAutoRecharge(db, workspaceId),
-    listCards(db, workspaceId),
-    findRechargeUnderWay(db, workspaceId),
-  ])
-  return {
-    settings: settings ?? unsaid,
-    savedCardId: cards[0]?.savedCardId ?? null,
-    charging: decided?.decision === 'recharge' ? decided.topUp : underWay,
-  }
+  return await inOneSnapshot(db, async (trx) => {
+    const settings = await findAutoRecharge(trx, workspaceId)
+    const [card] = await listCards(trx, workspaceId)
+    const underWay = await findRechargeUnderWay(trx, workspaceId)
+    return {
+      settings: settings ?? unsaid,
+      savedCardId: card?.savedCardId ?? null,
+      charging: decided?.decision === 'recharge' ? decided.topUp : underWay,
+    }
+  })
 }
 
 /**

@@ -9,6 +9,7 @@ import { isUnderWay } from '../db/admission.ts'
 import { actOnCampaign, campaignActions, findCampaignNow, type CampaignNow } from '../db/campaign.ts'
 import { readClock } from '../db/clock.ts'
 import { decideWalletRecharge } from '../db/recharge.ts'
+import { inOneSnapshot } from '../db/snapshot.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import { workspaceOf, type Api, type RouteContext } from './api.ts'
 import { refusal } from './errors.ts'
@@ -43,7 +44,7 @@ export function registerCampaignRoutes(api: Api, { db }: RouteContext): void {
     },
     async (request) => {
       const name = { workspaceId: workspaceOf(request), campaignId: request.params.campaign_id }
-      const campaign = await findCampaignNow(db, name)
+      const campaign = await inOneSnapshot(db, (trx) => findCampaignNow(trx, name))
       if (campaign === null) throw noSuchCampaign()
       return campaignOf(campaign)
     },

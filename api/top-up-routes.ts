@@ -11,8 +11,14 @@ import { explainTopUp } from '../billing/top-up-wording.ts'
 import { leastTopUpMicros, topUpSources, topUpStates, type TopUpState } from '../billing/top-up.ts'
 import { openCardTopUp } from '../db/card-top-up.ts'
 import { readClock } from '../db/clock.ts'
-import { findCard, findPayment, listPayments, type Payment } from '../db/payment-history.ts'
-import { listTopUpSteps, type TopUpStep } from '../db/top-up.ts'
+import {
+  findCard,
+  findPayment,
+  findPaymentWithSteps,
+  listPayments,
+  type Payment,
+} from '../db/payment-history.ts'
+import type { TopUpStep } from '../db/top-up.ts'
 import { withLockedWallet } from '../db/wallet.ts'
 import { pause } from '../runtime/repeat.ts'
 import { actorOf, workspaceOf, type Api } from './api.ts'
@@ -159,10 +165,10 @@ export function registerTopUpRoutes(api: Api, context: MoneyInContext): void {
     },
     async (request) => {
       const key = { workspaceId: workspaceOf(request), topUpId: request.params.id }
-      const topUp = await waiting.find(key, request.query.wait)
-      if (topUp === null) throw noTopUp()
-      const steps = await listTopUpSteps(db, key)
-      return { ...topUpAnswer(topUp), steps: steps.map(stepAnswer) }
+      await waiting.find(key, request.query.wait)
+      const found = await findPaymentWithSteps(db, key)
+      if (found === null) throw noTopUp()
+      return { ...topUpAnswer(found.payment), steps: found.steps.map(stepAnswer) }
     },
   )
 }

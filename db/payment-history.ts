@@ -5,6 +5,8 @@ import type { TopUpId, WorkspaceId } from '../billing/ids.ts'
 import type { Micros } from '../billing/money.ts'
 import type { TopUpSource, TopUpState } from '../billing/top-up.ts'
 import type { Db, SavedCardState, Schema } from './schema.ts'
+import { inOneSnapshot } from './snapshot.ts'
+import { listTopUpSteps, type TopUpStep } from './top-up.ts'
 
 export type Payment = {
   topUpId: TopUpId
@@ -65,6 +67,17 @@ export async function findPayment(
     .where(sql`top_up.top_up_id`, '=', topUpId)
     .executeTakeFirst()
   return row === undefined ? null : paymentOf(row)
+}
+
+/** A payment and every step that it took, as of one moment. Shape: null when the workspace has no such top-up. */
+export async function findPaymentWithSteps(
+  db: Db,
+  key: { workspaceId: WorkspaceId; topUpId: string },
+): Promise<{ payment: Payment; steps: TopUpStep[] } | null> {
+  return await inOneSnapshot(db, async (trx) => {
+    const payment = await findPayment(trx, key)
+    return payment === null ? null : { payment, steps: await listTopUpSteps(trx, key) }
+  })
 }
 
 /** The recharge that charges the card now, if one does; one that needs a review charges nothing by itself. */

@@ -1,14 +1,20 @@
 // Top-ups by HTTP: each is asked for once, for an amount that makes sense, by whoever may, and told in plain words.
+import { sql } from 'kysely'
 import { describe, expect } from 'vitest'
+import { z } from 'zod'
 
 import { freezeWallet } from '../../db/freeze.ts'
-import { listTopUps } from '../../db/top-up.ts'
+import { listTopUps, moveTopUp } from '../../db/top-up.ts'
+import { lockWallet } from '../../db/wallet.ts'
 import { createPaddleGateway } from '../../paddle/gateway.ts'
 import { getOnlyTopUp, givenTopUp, underLock } from '../support/given-money-in.ts'
 import { givenCard, test } from '../support/api-with-paddle.ts'
 import { newId } from '../support/given.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
+import { until } from '../support/until.ts'
 
 const topUp = '/v1/wallet/topup'
+const told = z.object({ state: z.string(), steps: z.array(z.object({ state: z.string() })) })
 
 describe('with a saved card', () => {
   test('a top-up is written down for the charge worker, and answered with its state', async ({
@@ -367,6 +373,29 @@ describe('reading top-ups', () => {
     })
     expect(theirs.status).toBe(404)
     expect(withoutRequestId(theirs.body)).toEqual(withoutRequestId(nobodys.body))
+  })
+
+  test('never tells one state and another as its last step, however its end falls between', async ({
+    shop,
+    paddle,
+    db,
+  }) => {
+    await givenCard(db, paddle, shop.workspaceId)
+    await shop.post(topUp, { body: { amount_usd: 20 } })
+    const { topUpId } = await getOnlyTopUp(db, shop.workspaceId)
+    const ending = await db.startTransaction().execute()
+    const wallet = await lockWallet(ending, shop.workspaceId)
+    if (wallet === null) throw new Error('there is no wallet')
+    const canceled = { state: 'canceled', reason: 'switched_off' } as const
+    await moveTopUp(ending, wallet, topUpId, { states: ['ready'] }, canceled, new Date())
+    await sql`lock table top_up_step in access exclusive mode`.execute(ending)
+
+    const asked = shop.get(`/v1/wallet/topups/${topUpId}`)
+    await until('its steps are being read', async () => (await countLockWaits(db, 'top_up_step')) > 0)
+    await ending.commit().execute()
+
+    const { state, steps } = told.parse((await asked).body)
+    expect(steps.at(-1)?.state).toBe(state)
   })
 
   test.for(['?limit=0', '?limit=101', '?limit=x', '?offset=-1', '?status=open', '?workspace_id=ws_1'])(
