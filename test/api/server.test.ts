@@ -172,7 +172,7 @@ describe('a server with little time', () => {
 
   test('closes although somebody is still sending, and lets what is nearly done end', async ({ place }) => {
     const server = await givenServer(place.databaseUrl, {
-      limits: { ...patience, requestMs: 60_000, headersMs: 60_000, closeMs: 2_000 },
+      limits: { ...patience, requestMs: 60_000, headersMs: 60_000, closeMs: 1_000 },
     })
     const slowBody = await openSocket(server.url)
     const slowHead = await openSocket(server.url)

@@ -16,6 +16,7 @@ import { test } from '../support/fixtures.ts'
 import { aCall, callArrival, givenWorkspace, newWorkspaceId } from '../support/given.ts'
 
 const log = createLog('silent', 'test')
+const rateBookOf = createRateBookCache()
 
 describe('the sweep', () => {
   test('rings for an event that has lain in Postgres for a while', async ({ ownDb: db, ownQueueNamed }) => {
@@ -109,7 +110,7 @@ async function sweepOnce(db: Db, queueNamed: (name: string) => Queue): Promise<v
 }
 
 async function post(db: Db, arrivals: readonly UsageArrival[]): Promise<void> {
-  await db.transaction().execute((trx) => postUsage(trx, arrivals, createRateBookCache()))
+  await db.transaction().execute((trx) => postUsage(trx, arrivals, rateBookOf))
 }
 
 /** A workspace that opens in the same moment does not see the event, and the event does not see it. */
