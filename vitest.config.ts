@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os'
+
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -7,7 +9,8 @@ export default defineConfig({
     exclude: process.argv.some((word) => word.includes('proofs')) ? [] : ['test/proofs/**'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // A file that starts processes of ours keeps a core busy. More than four would crowd the one Postgres that all share.
+    maxWorkers: Math.min(4, Math.max(2, availableParallelism())),
     // Of tests in one file that say they may: they wait for processes most of the time.
     maxConcurrency: 3,
     // Files follow each other in one process: importing a file of ours does nothing, and reading all of them anew, with pg,

@@ -35,6 +35,8 @@ const settings = {
     synchronous_commit: 'off',
     full_page_writes: 'off',
     shared_buffers: '128MB',
+    // Up to four test processes at once, each with pools and processes of its own.
+    max_connections: '400',
     wal_level: 'minimal',
     max_wal_senders: '0',
   },
