@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished } from 'vitest'
 
 import { defaultRateCardJson } from '../../billing/rates-default.ts'
 import { beat } from '../../db/heartbeat.ts'
+import { expireSilentHolds } from '../../db/hold.ts'
 import { migrationNames } from '../../db/migrate.ts'
 import { postUsage } from '../../db/post-usage.ts'
 import { createRateBookCache, publishRateCard } from '../../db/rate-book.ts'
@@ -17,6 +18,7 @@ import { countUsage } from '../support/books.ts'
 import { runCommand } from '../support/command.ts'
 import { test } from '../support/fixtures.ts'
 import { aCall, callArrival, givenWorkspace } from '../support/given.ts'
+import { aCallToAdmit, admit, givenSilence } from '../support/given-calls.ts'
 import { runScript } from '../support/run-script.ts'
 import { until } from '../support/until.ts'
 
@@ -255,6 +257,39 @@ describe('rates', () => {
     expect(again.stderr).toContain('There is a rate card dearer')
     expect(list.stdout).toMatch(/2026-01-01T00:00:00\.000Z {2}card dearer, \d{3} telephony prefixes/)
     expect(list.stdout).toContain(`${workspaceId}: message agreed`)
+  })
+})
+
+describe('unbilled', () => {
+  test('lists the calls of all workspaces that were admitted and never told of, and counts them', async ({
+    ownPlace,
+    ownDb: db,
+  }) => {
+    const [one, other] = [await givenWorkspace(db), await givenWorkspace(db)]
+    const [silent, told, lost] = [aCallToAdmit(one), aCallToAdmit(one), aCallToAdmit(other)]
+    const nothing = await runScript('unbilled', [], ownPlace)
+    await admit(db, silent, told, lost)
+    await givenSilence(db, one)
+    await givenSilence(db, other)
+    await db.transaction().execute((trx) => expireSilentHolds(trx, 10))
+    await post(db, aCall(one, { callId: told.callId }))
+
+    const all = await runCommand('unbilled', [], ownPlace)
+    const newest = await runCommand('unbilled', ['--limit', '1'], ownPlace)
+    const ofOne = await runCommand('unbilled', [one, '--json'], ownPlace)
+
+    expect(nothing).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Every call that was admitted/) })
+    expect(all.stdout).toContain(`${one}  ${silent.callId}\n    outbound to +14155550100, last heard of `)
+    expect(all.stdout).toContain(`${other}  ${lost.callId}`)
+    expect(all.stdout).not.toContain(told.callId)
+    expect(all.stdout).toContain('2 admitted and never told of. Replay')
+    expect(newest.stdout).toContain('2 admitted and never told of (1 of them shown: --limit)')
+    expect(
+      ofOne.stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toMatchObject([{ workspaceId: one, callId: silent.callId, to: '+14155550100' }])
   })
 })
 
