@@ -78,7 +78,7 @@ Exits 0 when every promise was kept; 1 when one was broken, and when a fault was
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => interrupted.abort(new Error('interrupted')))
     }
-    const stage = await startStage({ log: say, keep: values.keep })
+    const stage = await startStage({ log: say, keep: values.keep, under: faults === 0 ? 'peace' : 'faults' })
     try {
       const plan = planLoad({ seed, events, faults, base: Date.now() })
       const { signal } = interrupted

@@ -64,8 +64,11 @@ export const queuePrefix = '{chaos}'
 const checkout = resolve(import.meta.dirname, '..', '..')
 const hooks = join(import.meta.dirname, 'process-hooks.ts')
 const operatorKey = 'operator-of-the-chaos-run'
-const lockMs = 2_000
-const stalledMs = 1_000
+/** Under faults a dead worker's jobs shall come back within the run; in peace locks are as long as anywhere. */
+const locksOf = {
+  faults: { lockMs: 2_000, stalledMs: 1_000 },
+  peace: { lockMs: 30_000, stalledMs: 10_000 },
+} as const
 /** How long the producer waits for Redis: short, so that an outage is an error and not only a delay. */
 const producerTimeoutMs = 500
 const upWithinMs = 120_000
@@ -73,8 +76,6 @@ const lookWithinMs = 60_000
 
 /** The charge protocol's minutes as milliseconds, and no limit that Paddle sets: a run has no hours to wait. */
 const workerTiming = {
-  LOCK_DURATION_MS: String(lockMs),
-  STALLED_INTERVAL_MS: String(stalledMs),
   CHARGES_PER_MINUTE: '10000',
   CHARGE_SEND_WITHIN_MS: '1000',
   CHARGE_TIMEOUT_MS: '1000',
@@ -86,13 +87,17 @@ const apiTiming = { API_RATE_LIMIT: '1000000', CALL_SILENT_AFTER_MS: '8000', OPE
 
 const prefix = 'voice-wallet-chaos-'
 
+/** `under`: whether anything is to break. */
 export async function startStage({
   log,
   keep,
+  under,
 }: {
   log: (message: string) => void
   keep: boolean
+  under: keyof typeof locksOf
 }): Promise<Stage> {
+  const { lockMs, stalledMs } = locksOf[under]
   const ending: (() => Promise<unknown>)[] = []
   const stop = async (): Promise<void> => {
     for (const end of ending.toReversed()) await end()
@@ -167,6 +172,8 @@ export async function startStage({
           healthUrl: metricsUrl(metricsPort),
           environment: {
             ...environment,
+            LOCK_DURATION_MS: String(lockMs),
+            STALLED_INTERVAL_MS: String(stalledMs),
             ...workerTiming,
             DATABASE_URL: index === 0 ? proxy.urlOf(servers.databaseUrl) : servers.databaseUrl,
             WORKER_METRICS_PORT: String(metricsPort),
