@@ -18,7 +18,11 @@ export type WorkerContext = {
   onJob?: ((job: JobSeen) => void) | undefined
 }
 
-export type StartedWorker = { close: () => Promise<void> }
+export type StartedWorker = {
+  /** From its next job on. */
+  takeAtMost: (jobs: number) => void
+  close: () => Promise<void>
+}
 
 /**
  * Shape: a lock is renewed when half of it is over; a crashed worker's jobs run again within a lock and a look, by default
@@ -70,5 +74,10 @@ export function startWorker(
     worker.on('failed', (job) => onJob({ queue, name: job?.name ?? 'unknown', outcome: 'failed' }))
     worker.on('stalled', () => onJob({ queue, name: 'unknown', outcome: 'stalled' }))
   }
-  return { close: () => worker.close() }
+  return {
+    takeAtMost: (jobs) => {
+      worker.concurrency = jobs
+    },
+    close: () => worker.close(),
+  }
 }

@@ -10,10 +10,13 @@ import { listReceivedUsage } from '../db/usage-event.ts'
 import { kindOf, refusedArrival, usageArrival, type UsageArrival } from '../jobs/usage-arrival.ts'
 import { callEnded, messageSent, usageBatch, usageReceived } from '../jobs/usage-jobs.ts'
 import type { Log } from '../runtime/log.ts'
+import { createAppetite, type Appetite } from './appetite.ts'
 import { shuttingDown, type PostedOutcome, type PostingBatch } from './posting-batch.ts'
 import { startWorker, type StartedWorker, type WorkerContext } from './start-worker.ts'
 
 const pageSize = 500
+/** So many of a job's are in the batch at a time: eight workers with a job each fill two transactions. */
+const someEvents = 125
 
 /** What a job came to: how many events had which outcome. Kept by nobody; tests and traces read it. */
 type UsageSummary = Partial<Record<PostedOutcome['outcome'], number>>
@@ -23,9 +26,15 @@ export function startUsageWorkers(
   context: WorkerContext,
   { db, batch, workers, concurrency }: { db: Db; batch: PostingBatch; workers: number; concurrency: number },
 ): StartedWorker[] {
+  const appetite = createAppetite({
+    most: concurrency,
+    tell: (jobs) => {
+      for (const worker of started) worker.takeAtMost(jobs)
+    },
+  })
   const handle = async (job: Job, token: string | undefined): Promise<UsageSummary> => {
     try {
-      return await handleUsageJob(job, { db, batch })
+      return await handleUsageJob(job, { db, batch, appetite })
     } catch (error) {
       if (!(error instanceof BillingError && error.code === shuttingDown)) throw error
       // The process ends, the job does not: it goes back without losing one of its attempts.
@@ -33,46 +42,90 @@ export function startUsageWorkers(
       throw new DelayedError()
     }
   }
-  return Array.from({ length: workers }, () => startWorker(context, 'usage', { concurrency, handle }))
+  const started = Array.from({ length: workers }, () =>
+    startWorker(context, 'usage', { concurrency: appetite.atFirst, handle }),
+  )
+  return started
 }
 
 async function handleUsageJob(
   job: Job,
-  { db, batch }: { db: Db; batch: PostingBatch },
+  { db, batch, appetite }: { db: Db; batch: PostingBatch; appetite: Appetite },
 ): Promise<UsageSummary> {
+  // It fetches its events itself, a page at a time.
   if (job.name === usageReceived.name) return await postReceived(db, batch)
-  const arrivals = arrivalsOf(job)
-  if (arrivals.length === 1 && arrivals[0] !== undefined) {
-    const { outcome } = await batch.post(arrivals[0])
-    return { [outcome]: 1 }
-  }
-  return summarize(await Promise.all(arrivals.map((arrival) => batch.post(arrival))))
+  const carried = carriedBy(job)
+  return await appetite.whileInHand(carried.events.length, () => postCarried(carried, batch))
 }
 
 /**
- * The events that a job of the usage queue carries. Anything else becomes one refused arrival, so that it is kept.
+ * The events that a job carries, some at a time.
+ *
+ * Throws: at the end, when an event could neither be posted nor set aside; at once, when that goes for all of some.
+ */
+async function postCarried({ events, arrivalOf }: Carried, batch: PostingBatch): Promise<UsageSummary> {
+  const outcomes: PostedOutcome[] = []
+  const failures: unknown[] = []
+  for (let start = 0; start < events.length; start += someEvents) {
+    const some = events.slice(start, start + someEvents).map(arrivalOf)
+    const { posted, failed } = await postAll(some, batch)
+    outcomes.push(...posted)
+    failures.push(...failed)
+    if (posted.length === 0) break
+  }
+  // The last, because it says when the process ends.
+  if (failures.length > 0) throw failures.at(-1)
+  return summarize(outcomes)
+}
+
+async function postAll(
+  arrivals: readonly UsageArrival[],
+  batch: PostingBatch,
+): Promise<{ posted: PostedOutcome[]; failed: unknown[] }> {
+  const decided = await Promise.allSettled(arrivals.map((arrival) => batch.post(arrival)))
+  return {
+    posted: decided.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])),
+    failed: decided.flatMap((each) => (each.status === 'rejected' ? [each.reason] : [])),
+  }
+}
+
+type Carrier = Pick<Job, 'name' | 'data' | 'timestamp'>
+type Carried = { events: readonly unknown[]; arrivalOf: (event: unknown) => UsageArrival }
+
+/** The events that a job of the usage queue carries, each as it arrived. */
+export function arrivalsOf(job: Carrier): UsageArrival[] {
+  const { events, arrivalOf } = carriedBy(job)
+  return events.map(arrivalOf)
+}
+
+/**
+ * What a job carries, and how to read it. What is no event becomes one refused arrival, so that it is kept.
  *
  * Shape: workers take a batch of any length; the limit of 500 is the producer's.
  */
-export function arrivalsOf(job: Pick<Job, 'name' | 'data' | 'timestamp'>): UsageArrival[] {
+function carriedBy(job: Carrier): Carried {
   const receivedAt = new Date(job.timestamp)
   const data: unknown = job.data
-  if (job.name === callEnded.name) return [usageArrival('call', data, receivedAt)]
-  if (job.name === messageSent.name) return [usageArrival('message', data, receivedAt)]
+  if (job.name === callEnded.name || job.name === messageSent.name) {
+    const kind = job.name === callEnded.name ? 'call' : 'message'
+    return { events: [data], arrivalOf: (event) => usageArrival(kind, event, receivedAt) }
+  }
   const events: unknown =
     job.name === usageBatch.name && typeof data === 'object' && data !== null
       ? Reflect.get(data, 'events')
       : undefined
   if (Array.isArray(events) && events.length > 0) {
-    return events.map((event: unknown) => usageArrival(kindOf(event), event, receivedAt))
+    return { events, arrivalOf: (event) => usageArrival(kindOf(event), event, receivedAt) }
   }
   const detail =
     job.name === usageBatch.name
       ? 'events: expected a list of 1 to 500 calls and messages'
       : `no worker knows the job ${job.name}`
-  return [
-    refusedArrival('unknown', { job: job.name, data }, receivedAt, { reason: 'malformed_payload', detail }),
-  ]
+  const refusal = { reason: 'malformed_payload', detail } as const
+  return {
+    events: [{ job: job.name, data }],
+    arrivalOf: (event) => refusedArrival('unknown', event, receivedAt, refusal),
+  }
 }
 
 /**
@@ -87,9 +140,8 @@ async function postReceived(db: Db, batch: PostingBatch): Promise<UsageSummary> 
   let after: UsageArrival | undefined
   for (;;) {
     const page = await listReceivedUsage(db, { after, limit: pageSize })
-    const decided = await Promise.allSettled(page.map((arrival) => batch.post(arrival)))
-    const posted = decided.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
-    failures.push(...decided.flatMap((each) => (each.status === 'rejected' ? [each.reason] : [])))
+    const { posted, failed } = await postAll(page, batch)
+    failures.push(...failed)
     outcomes.push(...posted)
     if (posted.length === 0) break
     after = page.at(-1)

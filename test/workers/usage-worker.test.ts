@@ -1,5 +1,6 @@
 // The usage queue: whatever a job carries is posted, or set aside with its reason; a job is never lost with it.
 import { UnrecoverableError, Worker, type Job, type JobsOptions, type Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
 import { sql } from 'kysely'
 import { describe, expect } from 'vitest'
 
@@ -89,6 +90,49 @@ describe('what a job carries', () => {
 })
 
 describe('a usage worker', () => {
+  test('takes few jobs at once while they are full, and posts every event of them', async ({
+    ownPlace,
+    ownDb: db,
+    redis,
+    usage,
+    batch,
+  }) => {
+    const workspaceId = await givenWorkspace(db)
+    const jobs = Array.from({ length: 60 }, () => ({
+      name: 'usage-batch',
+      data: { events: Array.from({ length: 130 }, () => ({ kind: 'call', ...aCall(workspaceId) })) },
+    }))
+    await usage.addBulk(jobs)
+
+    const context = { connection: redis, prefix: ownPlace.queuePrefix, log: silent }
+    const [worker] = startUsageWorkers(context, { db, batch, workers: 1, concurrency: 100 })
+    await until('they are done', () => isQuiet(usage))
+    await worker?.close()
+
+    expect(await countUsage(db)).toEqual({ posted: 60 * 130 })
+    // Sixteen before it knows, and then one after the other.
+    expect(await mostAtOnce(redis, usage)).toBeLessThanOrEqual(17)
+  })
+
+  test('posts all of a batch but the event that can neither be posted nor set aside, and fails', async ({
+    ownDb: db,
+    usage,
+    working: _working,
+  }) => {
+    const workspaceId = await givenWorkspace(db)
+    const [poison, ...calls] = Array.from({ length: 300 }, () => aCall(workspaceId))
+    await sql`create function poison() returns trigger language plpgsql as $$ begin raise 'poison'; end $$`.execute(
+      db,
+    )
+    await sql`create trigger poison before insert on usage_event for each row
+      when (new.key = ${sql.lit(`call/${poison?.callId}`)}) execute function poison()`.execute(db)
+
+    await usage.add('usage-batch', { events: [poison, ...calls].map((call) => ({ kind: 'call', ...call })) })
+    await until('it is done', async () => (await usage.getFailedCount()) === 1)
+
+    expect(await countUsage(db)).toEqual({ posted: 299 })
+  })
+
   test('posts the good events of a batch and sets the bad ones aside', async ({
     ownDb: db,
     usage,
@@ -327,6 +371,19 @@ describe('rescuing usage jobs that failed for good', () => {
     expect(await countUsage(db, workspaceId)).toEqual({ set_aside: 1 })
   })
 })
+
+/** The most jobs that were with a worker at the same time, by what the queue itself told. */
+async function mostAtOnce(redis: Redis, queue: Queue): Promise<number> {
+  let now = 0
+  let most = 0
+  for (const [, fields] of await redis.xrange(queue.toKey('events'), '-', '+')) {
+    const event = fields[fields.indexOf('event') + 1]
+    if (event === 'active') now += 1
+    if (event === 'completed') now -= 1
+    most = Math.max(most, now)
+  }
+  return most
+}
 
 type EnqueuedJob = { name: string; jobId: string; data: unknown; options: JobsOptions }
 
