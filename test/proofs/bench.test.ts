@@ -31,4 +31,4 @@ test('measures every ratio in one run, prints one JSON object, and leaves no dat
     `select datname from pg_database where datname like 'voice_wallet_bench_%'`,
   )
   expect(left).toEqual([])
-}, 60_000)
+})
