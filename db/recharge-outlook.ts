@@ -10,7 +10,7 @@ import { decideRecharge, type RechargeDecision, type RechargeFacts } from '../bi
 import { openChargeStates } from '../billing/top-up.ts'
 import { findAutoRecharge, type AutoRecharge } from './auto-recharge.ts'
 import { findCardInUse, type SavedCard } from './saved-card.ts'
-import type { Db, Tx } from './schema.ts'
+import type { Db } from './schema.ts'
 import { inOneSnapshot } from './snapshot.ts'
 import { listTopUps, type TopUp } from './top-up.ts'
 
@@ -38,23 +38,23 @@ export async function findRechargeOutlook(
   workspaceId: WorkspaceId,
   now: Date,
 ): Promise<RechargeOutlook | null> {
-  return await inOneSnapshot(db, (trx) => outlookIn(trx, workspaceId, now))
+  return await inOneSnapshot(db, (trx) => readOutlook(trx, workspaceId, now))
 }
 
-async function outlookIn(trx: Tx, workspaceId: WorkspaceId, now: Date): Promise<RechargeOutlook | null> {
-  const wallet = await trx
+async function readOutlook(db: Db, workspaceId: WorkspaceId, now: Date): Promise<RechargeOutlook | null> {
+  const wallet = await db
     .selectFrom('wallet')
     .select(['balance_micros', 'held_micros', 'frozen_at', 'frozen_reason'])
     .where('workspace_id', '=', workspaceId)
     .executeTakeFirst()
   if (wallet === undefined) return null
-  const settings = await findAutoRecharge(trx, workspaceId)
-  const card = await findCardInUse(trx, workspaceId)
-  const charges = (await listTopUps(trx, { workspaceId, states: openChargeStates, limit: 100 })).filter(
+  const settings = await findAutoRecharge(db, workspaceId)
+  const card = await findCardInUse(db, workspaceId)
+  const charges = (await listTopUps(db, { workspaceId, states: openChargeStates, limit: 100 })).filter(
     (topUp) => topUp.source !== 'checkout',
   )
   const openCharge = charges.find((charge) => charge.state === 'needs_review') ?? charges[0] ?? null
-  const used = await countRecharges(trx, workspaceId, now)
+  const used = await countRecharges(db, workspaceId, now)
   const availableMicros = micros(wallet.balance_micros - wallet.held_micros)
   const facts: RechargeFacts = {
     now,
@@ -86,11 +86,11 @@ async function outlookIn(trx: Tx, workspaceId: WorkspaceId, now: Date): Promise<
 
 /** What recharges took or still may take, counted as the decision counts them. */
 async function countRecharges(
-  trx: Tx,
+  db: Db,
   workspaceId: WorkspaceId,
   now: Date,
 ): Promise<{ rechargesInADay: number; rechargedInMonthMicros: Micros }> {
-  const row = await trx
+  const row = await db
     .selectFrom('top_up')
     .select([
       sql<number>`(count(*) filter (where created_at > ${now}::timestamptz - interval '24 hours'))::int`.as(

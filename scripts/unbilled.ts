@@ -1,4 +1,4 @@
-/** Calls that were admitted and never told of, whosever they are: the records that telephony still owes. */
+/** Calls that were admitted and never billed, whosever they are: their records did not come, or were set aside. */
 import { displayUsdExact } from '../billing/money.ts'
 import { listUnbilledCalls, type Hold } from '../db/hold.ts'
 import { Misuse, runScript, wholeNumber } from './command-line.ts'
@@ -10,7 +10,8 @@ await runScript({
   usage: `usage: npm run -s unbilled -- [<workspace>] [--limit <n>] [--json]
 
 Lists calls that were admitted, went silent and were never billed, of all workspaces or of one, the newest first. What was held
-for them is free again. A call leaves the list when its record comes: npm run -s replay -- <file>.
+for them is free again. A call leaves the list when its record comes (npm run -s replay -- <file>) or, where one came that
+could not be billed, when that is corrected (npm run -s set-aside -- --key call/<call>).
 
   --limit <n>  how many to list (50)
   --json       JSON lines, for a search in telephony's own records
@@ -45,7 +46,10 @@ function recordOf(call: Hold) {
 }
 
 function summaryOf(shown: number, total: number): string {
-  if (total === 0) return 'Every call that was admitted was billed, released, or is still heard of.'
+  if (total === 0) return 'Every call that was admitted was billed or released, or is still heard of.'
   const rest = shown < total ? ` (${shown} of them shown: --limit)` : ''
-  return `\n${total} admitted and never told of${rest}. Replay telephony's records of them: npm run -s replay -- <file>`
+  return (
+    `\n${total} admitted and never billed${rest}. Replay telephony's records of them: npm run -s replay -- <file>\n` +
+    `Of those that came and could not be billed, npm run -s set-aside says why.`
+  )
 }

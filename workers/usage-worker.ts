@@ -15,8 +15,6 @@ import { shuttingDown, type PostedOutcome, type PostingBatch } from './posting-b
 import { startWorker, type StartedWorker, type WorkerContext } from './start-worker.ts'
 
 const pageSize = 500
-/** So many of a job's are in the batch at a time: eight workers with a job each fill two transactions. */
-const someEvents = 125
 
 /** What a job came to: how many events had which outcome. Kept by nobody; tests and traces read it. */
 type UsageSummary = Partial<Record<PostedOutcome['outcome'], number>>
@@ -27,6 +25,7 @@ export function startUsageWorkers(
   { db, batch, workers, concurrency }: { db: Db; batch: PostingBatch; workers: number; concurrency: number },
 ): StartedWorker[] {
   const appetite = createAppetite({
+    workers,
     most: concurrency,
     tell: (jobs) => {
       for (const worker of started) worker.takeAtMost(jobs)
@@ -54,78 +53,36 @@ async function handleUsageJob(
 ): Promise<UsageSummary> {
   // It fetches its events itself, a page at a time.
   if (job.name === usageReceived.name) return await postReceived(db, batch)
-  const carried = carriedBy(job)
-  return await appetite.whileInHand(carried.events.length, () => postCarried(carried, batch))
+  const arrivals = arrivalsOf(job)
+  return await appetite.whileInHand(arrivals.length, async (decided) =>
+    summarize(await Promise.all(arrivals.map((arrival) => batch.post(arrival).finally(decided)))),
+  )
 }
 
 /**
- * The events that a job carries, some at a time.
- *
- * Throws: at the end, when an event could neither be posted nor set aside; at once, when that goes for all of some.
- */
-async function postCarried({ events, arrivalOf }: Carried, batch: PostingBatch): Promise<UsageSummary> {
-  const outcomes: PostedOutcome[] = []
-  const failures: unknown[] = []
-  for (let start = 0; start < events.length; start += someEvents) {
-    const some = events.slice(start, start + someEvents).map(arrivalOf)
-    const { posted, failed } = await postAll(some, batch)
-    outcomes.push(...posted)
-    failures.push(...failed)
-    if (posted.length === 0) break
-  }
-  // The last, because it says when the process ends.
-  if (failures.length > 0) throw failures.at(-1)
-  return summarize(outcomes)
-}
-
-async function postAll(
-  arrivals: readonly UsageArrival[],
-  batch: PostingBatch,
-): Promise<{ posted: PostedOutcome[]; failed: unknown[] }> {
-  const decided = await Promise.allSettled(arrivals.map((arrival) => batch.post(arrival)))
-  return {
-    posted: decided.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])),
-    failed: decided.flatMap((each) => (each.status === 'rejected' ? [each.reason] : [])),
-  }
-}
-
-type Carrier = Pick<Job, 'name' | 'data' | 'timestamp'>
-type Carried = { events: readonly unknown[]; arrivalOf: (event: unknown) => UsageArrival }
-
-/** The events that a job of the usage queue carries, each as it arrived. */
-export function arrivalsOf(job: Carrier): UsageArrival[] {
-  const { events, arrivalOf } = carriedBy(job)
-  return events.map(arrivalOf)
-}
-
-/**
- * What a job carries, and how to read it. What is no event becomes one refused arrival, so that it is kept.
+ * The events that a job of the usage queue carries. Anything else becomes one refused arrival, so that it is kept.
  *
  * Shape: workers take a batch of any length; the limit of 500 is the producer's.
  */
-function carriedBy(job: Carrier): Carried {
+export function arrivalsOf(job: Pick<Job, 'name' | 'data' | 'timestamp'>): UsageArrival[] {
   const receivedAt = new Date(job.timestamp)
   const data: unknown = job.data
-  if (job.name === callEnded.name || job.name === messageSent.name) {
-    const kind = job.name === callEnded.name ? 'call' : 'message'
-    return { events: [data], arrivalOf: (event) => usageArrival(kind, event, receivedAt) }
-  }
+  if (job.name === callEnded.name) return [usageArrival('call', data, receivedAt)]
+  if (job.name === messageSent.name) return [usageArrival('message', data, receivedAt)]
   const events: unknown =
     job.name === usageBatch.name && typeof data === 'object' && data !== null
       ? Reflect.get(data, 'events')
       : undefined
   if (Array.isArray(events) && events.length > 0) {
-    return { events, arrivalOf: (event) => usageArrival(kindOf(event), event, receivedAt) }
+    return events.map((event: unknown) => usageArrival(kindOf(event), event, receivedAt))
   }
   const detail =
     job.name === usageBatch.name
       ? 'events: expected a list of 1 to 500 calls and messages'
       : `no worker knows the job ${job.name}`
-  const refusal = { reason: 'malformed_payload', detail } as const
-  return {
-    events: [{ job: job.name, data }],
-    arrivalOf: (event) => refusedArrival('unknown', event, receivedAt, refusal),
-  }
+  return [
+    refusedArrival('unknown', { job: job.name, data }, receivedAt, { reason: 'malformed_payload', detail }),
+  ]
 }
 
 /**
@@ -140,14 +97,16 @@ async function postReceived(db: Db, batch: PostingBatch): Promise<UsageSummary> 
   let after: UsageArrival | undefined
   for (;;) {
     const page = await listReceivedUsage(db, { after, limit: pageSize })
-    const { posted, failed } = await postAll(page, batch)
-    failures.push(...failed)
+    const decided = await Promise.allSettled(page.map((arrival) => batch.post(arrival)))
+    const posted = decided.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+    failures.push(...decided.flatMap((each) => (each.status === 'rejected' ? [each.reason] : [])))
     outcomes.push(...posted)
     if (posted.length === 0) break
     after = page.at(-1)
   }
-  // The last, because it says when the process ends.
-  if (failures.length > 0) throw failures.at(-1)
+  // That the process ends is no fault of the job's.
+  const ends = failures.find((each) => each instanceof BillingError && each.code === shuttingDown)
+  if (failures.length > 0) throw ends ?? failures.at(-1)
   return summarize(outcomes)
 }
 

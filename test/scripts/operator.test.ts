@@ -261,7 +261,7 @@ describe('rates', () => {
 })
 
 describe('unbilled', () => {
-  test('lists the calls of all workspaces that were admitted and never told of, and counts them', async ({
+  test('lists the calls of all workspaces that were admitted and never billed, and counts them', async ({
     ownPlace,
     ownDb: db,
   }) => {
@@ -282,8 +282,8 @@ describe('unbilled', () => {
     expect(all.stdout).toContain(`${one}  ${silent.callId}\n    outbound to +14155550100, last heard of `)
     expect(all.stdout).toContain(`${other}  ${lost.callId}`)
     expect(all.stdout).not.toContain(told.callId)
-    expect(all.stdout).toContain('2 admitted and never told of. Replay')
-    expect(newest.stdout).toContain('2 admitted and never told of (1 of them shown: --limit)')
+    expect(all.stdout).toContain('2 admitted and never billed. Replay')
+    expect(newest.stdout).toContain('2 admitted and never billed (1 of them shown: --limit)')
     expect(
       ofOne.stdout
         .trim()

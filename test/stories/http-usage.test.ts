@@ -35,6 +35,7 @@ test('every event that was accepted over HTTP is posted once, with the API and t
     if (told.length === 5) killed = Promise.all([first.kill(), worker.kill()])
   })
   await killed
+  const atKill = await countUsage(db)
   const second = await startApi()
   await startWorkers()
   const client = httpClient(second.url, [key])
@@ -46,6 +47,7 @@ test('every event that was accepted over HTTP is posted once, with the API and t
   })
 
   expect(new Set(told)).toEqual(new Set([202, null]))
+  expect(atKill.received).toBeGreaterThan(0)
   expect(new Set(again)).toEqual(new Set([202]))
   expect(await countUsage(db)).toEqual({ posted: oracle.billable, free: oracle.distinct - oracle.billable })
   expect(await countTransactions(db, ['call', 'message'])).toBe(oracle.billable)

@@ -8,17 +8,16 @@ const most = 128
 describe('an appetite', () => {
   test.for([
     { events: 1, jobs: 128 },
-    { events: 2, jobs: 128 },
-    { events: 3, jobs: 85 },
-    { events: 50, jobs: 5 },
-    { events: 500, jobs: 1 },
-    { events: 100_000, jobs: 1 },
-  ])('is for $jobs jobs a worker while they carry $events events each', async ({ events, jobs }) => {
+    { events: 5, jobs: 102 },
+    { events: 50, jobs: 10 },
+    { events: 500, jobs: 2 },
+    { events: 100_000, jobs: 2 },
+  ])('is for $jobs jobs a worker while they carry $events events each', ({ events, jobs }) => {
     const { appetite, told } = givenAppetite()
-    const held = [hold(appetite, events), hold(appetite, events)]
+
+    hold(appetite, events)
 
     expect(told.at(-1) ?? appetite.atFirst).toBe(jobs)
-    for (const { end } of held) await end()
   })
 
   test('is small while nothing is in hand: what comes next may be full', async () => {
@@ -26,46 +25,75 @@ describe('an appetite', () => {
 
     await hold(appetite, 1).end()
 
-    expect(appetite.atFirst).toBe(16)
-    expect(told).toEqual([128, 16])
+    expect(appetite.atFirst).toBe(4)
+    expect(told).toEqual([128, 4])
   })
 
-  test('goes by all that is in hand, and says only what has changed', async () => {
+  test('grows while full jobs wait for little: a locked wallet stops only its own events', () => {
     const { appetite, told } = givenAppetite()
 
-    const full = hold(appetite, 500)
-    const single = hold(appetite, 1)
-    const other = hold(appetite, 499)
-    await full.end()
-    await other.end()
-    await single.end()
+    const waiting = Array.from({ length: 40 }, () => hold(appetite, 100))
+    const full = told.at(-1)
+    for (const { decide } of waiting) decide(99)
 
-    expect(told).toEqual([1, 128, 16])
+    expect([full, told.at(-1)]).toEqual([5, 10])
   })
 
-  test('comes back when the work fails', async () => {
+  test('grows no more once what is kept for them is too much', () => {
     const { appetite, told } = givenAppetite()
 
-    await expect(appetite.whileInHand(500, () => Promise.reject(new Error('away')))).rejects.toThrow('away')
+    for (const { decide } of Array.from({ length: 160 }, () => hold(appetite, 500))) decide(499)
 
-    expect(told).toEqual([1, 16])
+    expect(told.at(-1)).toBe(160 / 8)
   })
 
-  test('is never for more than there may be', () => {
-    expect(createAppetite({ most: 3, tell: () => undefined }).atFirst).toBe(3)
+  test('comes back when the work fails, whatever is decided afterwards', async () => {
+    const { appetite, told } = givenAppetite()
+    let late = (): void => undefined
+
+    await expect(
+      appetite.whileInHand(4_000, async (decided) => {
+        late = decided
+        throw new Error('away')
+      }),
+    ).rejects.toThrow('away')
+    late()
+    const next = hold(appetite, 4_096)
+
+    expect(told).toEqual([2, 4, 2])
+    await next.end()
+  })
+
+  test('is never for more than there may be, and for as many workers as there are', () => {
+    const tell = (): void => undefined
+
+    expect(createAppetite({ workers: 8, most: 3, tell }).atFirst).toBe(3)
+    expect(createAppetite({ workers: 8, most: 1, tell }).atFirst).toBe(1)
+    expect(createAppetite({ workers: 64, most, tell }).atFirst).toBe(2)
+    expect(createAppetite({ workers: 1, most, tell }).atFirst).toBe(32)
   })
 })
 
 function givenAppetite(): { appetite: Appetite; told: number[] } {
   const told: number[] = []
-  return { appetite: createAppetite({ most, tell: (jobs) => told.push(jobs) }), told }
+  return { appetite: createAppetite({ workers: 8, most, tell: (jobs) => told.push(jobs) }), told }
 }
 
-/** A job that is in hand until `end`. */
-function hold(appetite: Appetite, events: number): { end: () => Promise<void> } {
+/** A job that is in hand until `end`, of which `decide` decides some events. */
+function hold(
+  appetite: Appetite,
+  events: number,
+): { decide: (events: number) => void; end: () => Promise<void> } {
   const work = Promise.withResolvers<void>()
-  const done = appetite.whileInHand(events, () => work.promise)
+  let decided = (): void => undefined
+  const done = appetite.whileInHand(events, (one) => {
+    decided = one
+    return work.promise
+  })
   return {
+    decide: (count) => {
+      for (let each = 0; each < count; each += 1) decided()
+    },
     end: async () => {
       work.resolve()
       await done

@@ -7,7 +7,7 @@ import { describe, expect } from 'vitest'
 import { connect } from '../../db/connect.ts'
 import type { Db } from '../../db/schema.ts'
 import { listReceivedUsage, receiveUsage } from '../../db/usage-event.ts'
-import { findBalance } from '../../db/wallet.ts'
+import { findBalance, lockWallet } from '../../db/wallet.ts'
 import { jobOf } from '../../jobs/contract.ts'
 import { callEnded, usageBatch, usageReceived } from '../../jobs/usage-jobs.ts'
 import { createLog } from '../../runtime/log.ts'
@@ -105,13 +105,51 @@ describe('a usage worker', () => {
     await usage.addBulk(jobs)
 
     const context = { connection: redis, prefix: ownPlace.queuePrefix, log: silent }
-    const [worker] = startUsageWorkers(context, { db, batch, workers: 1, concurrency: 100 })
+    const workers = startUsageWorkers(context, { db, batch, workers: 4, concurrency: 100 })
     await until('they are done', () => isQuiet(usage))
-    await worker?.close()
+    await Promise.all(workers.map((worker) => worker.close()))
 
     expect(await countUsage(db)).toEqual({ posted: 60 * 130 })
-    // Sixteen before it knows, and then one after the other.
-    expect(await mostAtOnce(redis, usage)).toBeLessThanOrEqual(17)
+    // Eight a worker before they know what is in them, or as many as carry 4,096 events.
+    expect(await mostAtOnce(redis, usage)).toBeLessThanOrEqual(36)
+  })
+
+  test('posts what full jobs carry for others while a wallet is locked, however many of them carry some of its events', async ({
+    ownPlace,
+    ownDb: db,
+    redis,
+    usage,
+    batch,
+  }) => {
+    const [locked, free] = [await givenWorkspace(db), await givenWorkspace(db)]
+    const jobs = Array.from({ length: 60 }, () => ({
+      name: 'usage-batch',
+      data: {
+        events: Array.from({ length: 40 }, (_, index) => ({
+          kind: 'call',
+          ...aCall(index === 0 ? locked : free),
+        })),
+      },
+    }))
+    const context = { connection: redis, prefix: ownPlace.queuePrefix, log: silent }
+
+    const workers = await whileHeld(
+      db,
+      (trx) => lockWallet(trx, locked),
+      async () => {
+        const started = startUsageWorkers(context, { db, batch, workers: 2, concurrency: 100 })
+        await usage.addBulk(jobs)
+        await until('all of the others are posted', async () => {
+          return (await countUsage(db, free)).posted === 60 * 39
+        })
+        expect(await countUsage(db, locked)).toEqual({})
+        return started
+      },
+    )
+    await until('they are done', () => isQuiet(usage))
+    await Promise.all(workers.map((worker) => worker.close()))
+
+    expect(await countUsage(db, locked)).toEqual({ posted: 60 })
   })
 
   test('posts all of a batch but the event that can neither be posted nor set aside, and fails', async ({
