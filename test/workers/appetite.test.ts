@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { createAppetite, type Appetite } from '../../workers/appetite.ts'
 
 const most = 128
+const ignore = (): void => undefined
 
 describe('an appetite', () => {
   test.for([
@@ -49,7 +50,7 @@ describe('an appetite', () => {
 
   test('comes back when the work fails, whatever is decided afterwards', async () => {
     const { appetite, told } = givenAppetite()
-    let late = (): void => undefined
+    let late = ignore
 
     await expect(
       appetite.whileInHand(4_000, async (decided) => {
@@ -65,12 +66,10 @@ describe('an appetite', () => {
   })
 
   test('is never for more than there may be, and for as many workers as there are', () => {
-    const tell = (): void => undefined
-
-    expect(createAppetite({ workers: 8, most: 3, tell }).atFirst).toBe(3)
-    expect(createAppetite({ workers: 8, most: 1, tell }).atFirst).toBe(1)
-    expect(createAppetite({ workers: 64, most, tell }).atFirst).toBe(2)
-    expect(createAppetite({ workers: 1, most, tell }).atFirst).toBe(32)
+    expect(createAppetite({ workers: 8, most: 3, tell: ignore }).atFirst).toBe(3)
+    expect(createAppetite({ workers: 8, most: 1, tell: ignore }).atFirst).toBe(1)
+    expect(createAppetite({ workers: 64, most, tell: ignore }).atFirst).toBe(2)
+    expect(createAppetite({ workers: 1, most, tell: ignore }).atFirst).toBe(32)
   })
 })
 
@@ -85,7 +84,7 @@ function hold(
   events: number,
 ): { decide: (events: number) => void; end: () => Promise<void> } {
   const work = Promise.withResolvers<void>()
-  let decided = (): void => undefined
+  let decided = ignore
   const done = appetite.whileInHand(events, (one) => {
     decided = one
     return work.promise
