@@ -28,6 +28,8 @@ import {
 } from '../support/given-calls.ts'
 import { getOnlyTopUp, givenAutoRecharge, givenPayer, underLock } from '../support/given-money-in.ts'
 import { whileHeld } from '../support/held.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
+import { until } from '../support/until.ts'
 
 describe('a call that the wallet has the buffer for', () => {
   test('is admitted, and holds its first minute until it ends', async ({ db }) => {
@@ -206,6 +208,23 @@ describe('under concurrency', () => {
 
     expect(admissions.map((each) => each.outcome)).toEqual(['deferred', 'admitted'])
     expect(await moneyOf(db, held)).toMatchObject({ held: 0n, openHolds: 0n })
+  })
+
+  test('a call is not admitted on what another transaction is about to hold', async ({ db }) => {
+    // One call's buffer of $0.20, and not two.
+    const workspaceId = await givenWalletWith(db, 30)
+    const first = await db.startTransaction().execute()
+    await admitCalls(first, [aCallToAdmit(workspaceId)], rateBookOf, quarterHour)
+
+    let isDecided = false
+    const second = admit(db, aCallToAdmit(workspaceId)).finally(() => {
+      isDecided = true
+    })
+    await until('the other is decided, or waits', async () => isDecided || (await countLockWaits(db)) > 0)
+    await first.commit().execute()
+
+    expect(await second).toMatchObject([{ outcome: 'deferred' }])
+    expect(await moneyOf(db, workspaceId)).toMatchObject({ held: 200_000n, openHolds: 200_000n })
   })
 
   test('racing transactions never hold more than is there, with usage and repeats among them', async ({
