@@ -40,7 +40,7 @@ export function createAppetite({
   const adjust = (): void => {
     const room = Math.max(0, Math.min(mostUndecided - undecided, mostCarried - carried))
     // What comes next will be like what is here.
-    const wanted = jobs === 0 ? atFirst : within((jobs + (room * jobs) / Math.max(1, carried)) / workers)
+    const wanted = jobs === 0 ? atFirst : within((jobs * (1 + room / carried)) / workers)
     if (wanted !== told) tell(wanted)
     told = wanted
   }
