@@ -159,11 +159,7 @@ describe('a usage worker', () => {
   }) => {
     const workspaceId = await givenWorkspace(db)
     const [poison, ...calls] = Array.from({ length: 300 }, () => aCall(workspaceId))
-    await sql`create function poison() returns trigger language plpgsql as $$ begin raise 'poison'; end $$`.execute(
-      db,
-    )
-    await sql`create trigger poison before insert on usage_event for each row
-      when (new.key = ${sql.lit(`call/${poison?.callId}`)}) execute function poison()`.execute(db)
+    await refuse(db, 'insert', `call/${poison?.callId}`)
 
     await usage.add('usage-batch', { events: [poison, ...calls].map((call) => ({ kind: 'call', ...call })) })
     await until('it is done', async () => (await usage.getFailedCount()) === 1)
@@ -285,7 +281,7 @@ describe('a usage worker', () => {
     )
     await receiveUsage(db, events)
     const [oldest] = await listReceivedUsage(db, { limit: 1 })
-    await refuseChangesOf(db, oldest?.key ?? '')
+    await refuse(db, 'update', oldest?.key ?? '')
 
     const job = await addJob(usage, jobOf(usageReceived, {}))
     await until('the first attempt is over', async () => (await job.isDelayed()) || (await isQuiet(usage)))
@@ -425,12 +421,13 @@ async function mostAtOnce(redis: Redis, queue: Queue): Promise<number> {
 
 type EnqueuedJob = { name: string; jobId: string; data: unknown; options: JobsOptions }
 
-async function refuseChangesOf(db: Db, key: string): Promise<void> {
+/** Postgres itself has no place for an event, or takes no change of it. */
+async function refuse(db: Db, change: 'insert' | 'update', key: string): Promise<void> {
   await sql`create function poison() returns trigger language plpgsql as $$ begin raise 'poison'; end $$`.execute(
     db,
   )
-  await sql`create trigger poison before update on usage_event for each row
-    when (old.key = ${sql.lit(key)}) execute function poison()`.execute(db)
+  await sql`create trigger poison before ${sql.raw(change)} on usage_event for each row
+    when (new.key = ${sql.lit(key)}) execute function poison()`.execute(db)
 }
 
 async function addJob(queue: Queue, { name, jobId, data, options }: EnqueuedJob): Promise<Job> {
