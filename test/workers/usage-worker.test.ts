@@ -317,6 +317,45 @@ describe('a usage worker', () => {
     expect(left?.attemptsMade).toBe(0)
     await away.destroy()
   })
+
+  test('gives the doorbell back, with all its attempts, when the process ends and an event cannot even be set aside', async ({
+    ownPlace,
+    ownDb: db,
+    redis,
+    usage,
+  }) => {
+    const [locked, other] = [await givenWorkspace(db), await givenWorkspace(db)]
+    const waiting = { ...callArrival(aCall(locked)), receivedAt: new Date(Date.now() - 10_000) }
+    const poison = callArrival(aCall(other))
+    await receiveUsage(db, [waiting, poison])
+    await refuse(db, 'update', poison.key)
+    const { log, lines } = captureLog()
+    const posting = connect(ownPlace.databaseUrl, { profile: 'posting', name: 'posting', poolSize: 1 })
+    const batch = createPostingBatch({ db: posting, log, most: 10 })
+    const context = { connection: redis, prefix: ownPlace.queuePrefix, log }
+
+    const job = await whileHeld(
+      db,
+      (trx) => lockWallet(trx, locked),
+      async () => {
+        const [worker] = startUsageWorkers(context, { db, batch, workers: 1, concurrency: 10 })
+        const rung = await addJob(usage, jobOf(usageReceived, {}))
+        // Once for itself, and once for setting it aside.
+        await until('one event cannot be kept', () => {
+          return lines.filter(({ msg }) => msg === 'usage cannot be posted').length === 2
+        })
+        await batch.close()
+        await worker?.close()
+        return rung
+      },
+    )
+    const left = await usage.getJob(job.id ?? '')
+
+    expect(await left?.getState()).toBe('delayed')
+    expect(left?.attemptsMade).toBe(0)
+    expect(await countUsage(db)).toEqual({ received: 2 })
+    await posting.destroy()
+  })
 })
 
 describe('rescuing usage jobs that failed for good', () => {
